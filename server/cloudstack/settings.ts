@@ -11,6 +11,8 @@ export interface ActiveSettings {
   readonly apiKey: string;
   readonly secretKey: string;
   readonly zone: string | null;
+  /** Of the hub, which names it in its creates. */
+  readonly diskOfferingId: string | null;
   readonly omaVmId: string | null;
   /** The owner of new volumes; null when none is configured. */
   readonly owner: CloudOwner | null;
@@ -91,6 +93,7 @@ export class CloudSettings {
         apiKey,
         secretKey,
         zone: row.zone,
+        diskOfferingId: row.diskOfferingId,
         omaVmId: row.omaVmId,
         owner,
         ownerSource: ofEnvironment !== null ? 'environment' : owner !== null ? 'ossea_configs' : null,

@@ -156,7 +156,7 @@ const catalogue = {
   CLOUDSTACK_AUTH: {
     status: 502,
     title: 'CloudStack refused the credentials',
-    fix: 'Check api_key, secret_key, the clock of this machine, the allowed source addresses and the role of the key.',
+    fix: 'Check api_key and secret_key (and MIGRATEKIT_CRED_ENCRYPTION_KEY, where they are encrypted), the clock of this machine, the allowed source addresses and the role of the key.',
   },
   CLOUDSTACK_REJECTED: {
     status: 502,

@@ -11,7 +11,8 @@ import { type DeleteMode, neededCommands, rightsOf } from './needs';
 import type { CloudReport } from './reports';
 
 /** What the check asks CloudStack. */
-export interface DiagnosticCloud extends Pick<Cloud, 'capabilities' | 'newVolumeOwner' | 'readVm'> {
+export interface DiagnosticCloud
+  extends Pick<Cloud, 'capabilities' | 'newVolumeOwner' | 'readVm' | 'listZones' | 'listDiskOfferings'> {
   /** The names of the commands that the key may call (listApis). */
   allowedCommands(): Promise<ReadonlySet<string>>;
   statistics(): { readonly clockSkewMs: number | null; readonly clockSkewSource: SkewSource | null };
@@ -56,6 +57,8 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
   const rights = rightsOf(capabilities, allowed);
   if (deleteMode === 'trash' && capabilities?.mayExpungeVolumes === false)
     problems.push('the key may not recover volumes, so DELETE_MODE=trash cannot be undone with it');
+  if (settings !== null && capabilities !== null)
+    problems.push(...((await noted(unknownToCloudstack(cloud, settings))) ?? []));
   const { clockSkewMs, clockSkewSource } = cloud.statistics();
   if (clockSkewMs !== null && Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
     problems.push(`${skewText(clockSkewMs)}: set it right; until then requests are signed by CloudStack's`);
@@ -74,6 +77,28 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
     rights,
     commands,
   };
+}
+
+/**
+ * The zone and the disk offering of the active row, by which callers create volumes: with one that CloudStack does not
+ * have every create of theirs fails.
+ */
+async function unknownToCloudstack(
+  cloud: DiagnosticCloud,
+  { zone, diskOfferingId }: ActiveSettings,
+): Promise<string[]> {
+  const problems: string[] = [];
+  const zones = zone === null ? [] : await cloud.listZones();
+  if (zone !== null && !zones.some(({ id, name }) => id === zone.toLowerCase() || name === zone))
+    problems.push(
+      `ossea_configs.zone is ${JSON.stringify(zone)}, which is no zone of this key: volumectl check zones lists them`,
+    );
+  const offerings = diskOfferingId === null ? [] : await cloud.listDiskOfferings();
+  if (diskOfferingId !== null && !offerings.some(({ id }) => id === diskOfferingId.toLowerCase()))
+    problems.push(
+      `ossea_configs.disk_offering_id is ${JSON.stringify(diskOfferingId)}, which is no disk offering of this key: volumectl check offerings lists them`,
+    );
+  return problems;
 }
 
 type Belongings = Pick<CloudReport, 'newVolumes'> & {

@@ -203,7 +203,7 @@ export class SignedCalls {
     const { skewMs } = this.time;
     const skew =
       skewMs === null || Math.abs(skewMs) < LIMITS.CLOCK_SKEW_WARN_MS ? '' : ` And ${skewText(skewMs)}.`;
-    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs, the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
+    const hint = `${error.message}. If it lasts: check api_key and secret_key in ossea_configs (and MIGRATEKIT_CRED_ENCRYPTION_KEY, where they are encrypted), the clock of this machine, the allowed source addresses, and whether CloudStack can read its own database.${skew}`;
     return new CloudError(hint, {
       kind: 'authentication',
       outcome: 'not-started',

@@ -261,7 +261,7 @@ describe('401', () => {
       code: 401,
     });
     expect(error.message).toMatch(
-      /^CloudStack API error 401: .*api_key and secret_key.*clock.*source addresses.*database/,
+      /^CloudStack API error 401: .*api_key and secret_key.*MIGRATEKIT_CRED_ENCRYPTION_KEY.*clock.*source addresses.*database/,
     );
     expect([canned.server.requests.length, canned.client.readings]).toEqual([1, 2]);
   });

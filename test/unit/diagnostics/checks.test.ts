@@ -52,9 +52,11 @@ interface Situation {
   readonly deleteMode?: 'expunge' | 'trash';
   readonly conflicts?: readonly string[];
   readonly ownerSource?: 'environment' | 'ossea_configs';
+  readonly zone?: string;
+  readonly diskOfferingId?: string;
 }
 
-function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource }: Situation = {}) {
+function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource, ...row }: Situation = {}) {
   return checkCloudstack({
     cloud: {
       capabilities: async () => CAPABLE,
@@ -63,6 +65,8 @@ function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource
       measureClock: async () => undefined,
       readVm: async () => seen(vm(OWNER), 0, 'cloudstack'),
       newVolumeOwner: async (appliance) => appliance,
+      listZones: async () => [{ id: 'z1', name: 'Zurich', allocationState: 'Enabled' }],
+      listDiskOfferings: async () => [{ id: 'o1', name: 'Custom', customized: true, sizeGiB: 0 }],
       ...cloud,
     },
     clock: systemClock,
@@ -71,7 +75,8 @@ function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource
       endpoint: 'http://cloud/client/api',
       apiKey: 'canary-key',
       secretKey: 'canary-secret',
-      zone: null,
+      zone: row.zone ?? null,
+      diskOfferingId: row.diskOfferingId ?? null,
       omaVmId: null,
       owner: null,
       ownerSource: ownerSource ?? null,
@@ -126,6 +131,17 @@ describe('check cloudstack', () => {
     expect(report).toMatchObject({ ok: false, problems: [refused.message], version: null });
     expect(report.commands.every(({ allowed }) => allowed === null)).toBe(true);
     expect(asked).toBe(0);
+  });
+
+  it('names a zone and a disk offering of the active row that CloudStack does not have', async () => {
+    for (const zone of ['z1', 'Z1', 'Zurich'])
+      expect((await cloudstack({ zone, diskOfferingId: 'O1' })).problems).toEqual([]);
+    const report = await cloudstack({ zone: 'Zurich ', diskOfferingId: 'o2' });
+    expect(report.ok).toBe(false);
+    expect(report.problems).toEqual([
+      expect.stringMatching(/^ossea_configs\.zone is "Zurich ", .* volumectl check zones/),
+      expect.stringMatching(/^ossea_configs\.disk_offering_id is "o2", .* volumectl check offerings/),
+    ]);
   });
 
   it('a CloudStack without listApis is no fault of the key', async () => {
