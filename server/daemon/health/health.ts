@@ -97,7 +97,7 @@ export function healthReport(s: HealthSources): HealthReport {
   const cloudstack = s.monitor.of('cloudstack');
   const database = s.monitor.of('database');
   const exportServer = s.monitor.of('exportServer');
-  const appliance = applianceHealth(s.appliance);
+  const appliance = applianceHealth(s.appliance, s.phase);
   const running = s.engine?.status() ?? [];
   const held = (s.engine?.heldOperations() ?? []).map(({ id, type, volumeId, held }) => ({
     id,
@@ -147,7 +147,10 @@ export function healthReport(s: HealthSources): HealthReport {
   };
 }
 
-function applianceHealth(view: ApplianceView): ComponentHealth {
+function applianceHealth(view: ApplianceView, phase: DaemonPhase): ComponentHealth {
+  // One of the sources is in the database: before that is read even a set OMA_VM_ID has not been looked at.
+  if (view.vmId === null && phase === 'starting')
+    return { status: 'unknown', message: 'not looked at yet: the database comes first' };
   if (view.vmId === null)
     return { status: 'unhealthy', message: 'unknown: set OMA_VM_ID or ossea_configs.oma_vm_id' };
   if (view.verdict === 'refuted')

@@ -1,6 +1,7 @@
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { remedyFor } from './remedies';
+import { describeAddress } from './dsn';
+import { remedyFor, remedyForCode } from './remedies';
 
 /**
  * What a database error means for the one who met it.
@@ -126,9 +127,23 @@ export function unavailable(error: unknown): DaemonError {
 function reasonOf(error: unknown): string {
   const text = messageOf(error).slice(0, LIMITS.DATABASE_REASON_CHARACTERS);
   const answer = answerOf(error);
-  if (answer === null) return `${errorCode(error) ?? text}${certificateHint(error)}`;
-  const remedy = remedyFor(answer.number, text);
-  return `${errorCode(error) ?? `error ${answer.number}`}: ${text}${remedy === null ? '' : ` (${remedy})`}`;
+  const remedy = answer === null ? remedyForCode(errorCode(error)) : remedyFor(answer.number, text);
+  const advice = remedy === null ? '' : ` (${remedy})`;
+  if (answer === null)
+    return `${errorCode(error) ?? text}${placesOf(error).join(', ')}${certificateHint(error)}${advice}`;
+  return `${errorCode(error) ?? `error ${answer.number}`}: ${text}${advice}`;
+}
+
+/** Where it was tried: Node tries every address of a name. */
+function placesOf(error: unknown): string[] {
+  if (error instanceof AggregateError) return [...new Set(error.errors.flatMap(placesOf))];
+  if (!(error instanceof Error)) return [];
+  if ('hostname' in error && typeof error.hostname === 'string') return [` ${error.hostname}`];
+  if (!('address' in error) || typeof error.address !== 'string') return [];
+  const port = 'port' in error && typeof error.port === 'number' ? error.port : null;
+  return [
+    ` ${port === null ? error.address : describeAddress({ host: error.address, port, socketPath: null })}`,
+  ];
 }
 
 /** What is wrong with a certificate, and the setting that mends it. */

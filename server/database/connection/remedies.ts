@@ -30,7 +30,7 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [3955, UNLOCK],
   [1820, PASSWORD],
   [1862, PASSWORD],
-  [1044, GRANT],
+  [1044, `${GRANT}; or correct the name of the database in DATABASE_DSN`],
   [1142, GRANT],
   [1143, GRANT],
   [1227, GRANT],
@@ -65,6 +65,23 @@ const BY_TEXT: readonly (readonly [RegExp, string])[] = [
   [/max_user_connections/i, CONNECTIONS],
   [/insecure transport|secure_transport/i, BY_NUMBER.get(3159) ?? ''],
 ];
+
+/** Where no server has answered. */
+const BY_CODE: ReadonlyMap<string, string> = new Map([
+  ['ECONNREFUSED', 'no server listens there: start it, or correct host and port in DATABASE_DSN'],
+  ['ENOENT', 'there is no such unix socket: start the server, or correct the path in DATABASE_DSN'],
+  ['ENOTFOUND', 'there is no host of that name: correct it in DATABASE_DSN, or mend the name service'],
+  ['EAI_AGAIN', 'the name service does not answer: mend it, or write an address in DATABASE_DSN'],
+  ['EHOSTUNREACH', 'no way leads there: correct the host in DATABASE_DSN, or mend the network'],
+  ['ENETUNREACH', 'no way leads there: correct the host in DATABASE_DSN, or mend the network'],
+  ['ETIMEDOUT', 'nothing answers there: look at host and port in DATABASE_DSN, and at firewalls'],
+  ['HANDSHAKE_NO_SSL_SUPPORT', 'the server has no TLS: set it up there, or ask for none in DATABASE_DSN'],
+]);
+
+/** The remedy for an error of the connection, or null when none is known. Pure. */
+export function remedyForCode(code: string | null): string | null {
+  return code === null ? null : (BY_CODE.get(code) ?? null);
+}
 
 /** The remedy for an answer of the server, or null when none is known. Pure. */
 export function remedyFor(number: number | null, text: string): string | null {

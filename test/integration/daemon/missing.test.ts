@@ -49,10 +49,18 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
       status: 503,
       body: { error: expect.any(String) },
     });
-    await until(
+    const { details } = await until(
       () => healthOf(daemon),
       ({ database_health }) => database_health.startsWith('unhealthy'),
     );
+    expect(details.components.database?.message).toMatch(
+      /ECONNREFUSED 127\.0\.0\.1:\d+ \(no server listens there: .* in DATABASE_DSN\)/,
+    );
+    // OMA_VM_ID is set; that nobody has looked at it is no reason to ask for it.
+    expect(details.components.appliance).toEqual({
+      status: 'unknown',
+      message: 'not looked at yet: the database comes first',
+    });
     await lab.database.restart();
     await until(
       () => send(`${daemon.url}/readyz`),
