@@ -17,6 +17,8 @@ export interface ActiveSettings {
   /** The owner of new volumes; null when none is configured. */
   readonly owner: CloudOwner | null;
   readonly ownerSource: 'environment' | 'ossea_configs' | null;
+  /** How many rows are active; of several the newest is used, while the hub may use another one. */
+  readonly activeRows: number;
 }
 
 interface SettingsParts {
@@ -75,12 +77,12 @@ export class CloudSettings {
       this.warnOnce(
         `${rows.length} rows of ossea_configs are active; the newest is used: ${row?.name ?? ''}`,
       );
-    const settings = row ? this.toSettings(row) : null;
+    const settings = row ? this.toSettings(row, rows.length) : null;
     this.last = { at: this.parts.clock.monotonic(), settings };
     return settings;
   }
 
-  private toSettings(row: OsseaConfigRow): ActiveSettings {
+  private toSettings(row: OsseaConfigRow, activeRows: number): ActiveSettings {
     const apiKey = readCredential(row.apiKey, this.parts.encryptionKey);
     const secretKey = readCredential(row.secretKey, this.parts.encryptionKey);
     for (const secret of [apiKey, secretKey, row.apiKey, row.secretKey]) this.parts.register(secret);
@@ -97,6 +99,7 @@ export class CloudSettings {
         omaVmId: row.omaVmId,
         owner,
         ownerSource: ofEnvironment !== null ? 'environment' : owner !== null ? 'ossea_configs' : null,
+        activeRows,
       };
     } catch (error) {
       throw new CloudError(

@@ -45,6 +45,10 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
       return null;
     });
   const settings = await noted(parts.settings());
+  if (settings !== null && settings.activeRows > 1)
+    problems.push(
+      `${settings.activeRows} rows of ossea_configs are active; this daemon uses the newest, ${settings.name}: set is_active = 0 in the others, which other programs may use`,
+    );
   const begun = clock.monotonic();
   const capabilities = await noted(cloud.capabilities());
   const roundTripMs = capabilities === null ? null : clock.monotonic() - begun;

@@ -54,6 +54,7 @@ interface Situation {
   readonly ownerSource?: 'environment' | 'ossea_configs';
   readonly zone?: string;
   readonly diskOfferingId?: string;
+  readonly activeRows?: number;
 }
 
 function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource, ...row }: Situation = {}) {
@@ -80,6 +81,7 @@ function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource
       omaVmId: null,
       owner: null,
       ownerSource: ownerSource ?? null,
+      activeRows: row.activeRows ?? 1,
     }),
     deleteMode,
     appliance: { vmId: 'vm', verdict: 'unverified', conflicts },
@@ -141,6 +143,12 @@ describe('check cloudstack', () => {
     expect(report.problems).toEqual([
       expect.stringMatching(/^ossea_configs\.zone is "Zurich ", .* volumectl check zones/),
       expect.stringMatching(/^ossea_configs\.disk_offering_id is "o2", .* volumectl check offerings/),
+    ]);
+  });
+
+  it('names a second active row: other programs may use that one', async () => {
+    expect((await cloudstack({ activeRows: 2 })).problems).toEqual([
+      expect.stringMatching(/^2 rows of ossea_configs are active; .* production: set is_active = 0/),
     ]);
   });
 
