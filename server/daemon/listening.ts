@@ -1,4 +1,5 @@
-import { lstatSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode } from '../core/has-code';
 import { LIMITS } from '../core/limits';
@@ -49,7 +50,11 @@ export function listenProblem(
   { host, port, socketPath }: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
 ): string | null {
   if (!(error instanceof Error) || !('syscall' in error) || error.syscall !== 'listen') return null;
-  if (socketPath !== null) return `UNIX_SOCKET: ${error.message}`;
+  // A missing folder, too, is reported as "permission denied".
+  if (socketPath !== null)
+    return existsSync(dirname(socketPath))
+      ? `UNIX_SOCKET: ${error.message}`
+      : `UNIX_SOCKET: the folder of ${socketPath} is not there`;
   if (hasCode(error, 'EADDRINUSE'))
     return `PORT: ${error.message}; ss -ltnp 'sport = :${port}' names the program that has it`;
   return hasCode(error, 'EACCES')

@@ -53,6 +53,6 @@ it('a daemon that cannot listen names the setting, and is no programming error',
   };
   const { status, stdout } = runWith(settings);
   expect(status).toBe(1);
-  expect(stdout).toContain('"reason":"UNIX_SOCKET: listen E');
+  expect(stdout).toContain('"reason":"UNIX_SOCKET: the folder of /nonexistent/socket is not there');
   expect(stdout).not.toContain('programming error');
 });

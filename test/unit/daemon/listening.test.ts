@@ -81,7 +81,12 @@ describe('that the server cannot listen', () => {
     const error = (code: string) => Object.assign(new Error(`listen ${code}`), { code, syscall: 'listen' });
     expect(listenProblem(error('EADDRNOTAVAIL'), http)).toMatch(/^HOST: /);
     expect(listenProblem(error('EACCES'), { ...http, port: 80 })).toMatch(/^PORT: .*1024/);
-    expect(listenProblem(error('EACCES'), { ...http, socketPath: '/none/x' })).toMatch(/^UNIX_SOCKET: /);
+    expect(listenProblem(error('EACCES'), { ...http, socketPath: join(folder, 'x') })).toBe(
+      'UNIX_SOCKET: listen EACCES',
+    );
+    expect(listenProblem(error('EACCES'), { ...http, socketPath: '/none/x' })).toBe(
+      'UNIX_SOCKET: the folder of /none/x is not there',
+    );
     expect(listenProblem(new TypeError('x is undefined'), http)).toBeNull();
   });
 });
