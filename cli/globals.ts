@@ -98,7 +98,11 @@ function ofThisMachine(env: NodeJS.ProcessEnv): Address {
 function parseUrl(text: string): URL {
   const withScheme = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.canParse(withScheme) ? new URL(withScheme) : null;
-  if (url && ['http:', 'https:'].includes(url.protocol) && !url.username && !url.search) return url;
+  if (url && ['http:', 'https:'].includes(url.protocol) && !url.username && !url.search) {
+    // The base URL of the API, as documents write it: every request brings this part of its path along.
+    url.pathname = url.pathname.replace(/\/api\/v1\/?$/, '/');
+    return url;
+  }
   throw new UsageError(`--url ${text} is not a URL`, 'Write it like http://127.0.0.1:8090.');
 }
 

@@ -63,6 +63,15 @@ describe('where the daemon is', () => {
     expect(findTarget(given, { ...nowhere, ...env }).isElsewhere).toBe(isElsewhere);
   });
 
+  it.each([
+    ['http://x:8090/api/v1', 'http://x:8090/'],
+    ['http://x:8090/api/v1/', 'http://x:8090/'],
+    ['https://proxy/east/api/v1', 'https://proxy/east/'],
+    ['https://proxy/east', 'https://proxy/east'],
+  ])('the base URL of the API stands for its daemon: %s', (url, meant) => {
+    expect(findTarget({ url }, nowhere).url.href).toBe(meant);
+  });
+
   it('contradicting options are refused', () => {
     expect(() => place({ url: 'http://x', socket: '/a' }, {})).toThrow('contradict');
     expect(() => place({ url: 'mailto:x' }, {})).toThrow('is not a URL');
