@@ -30,7 +30,8 @@ table \`ossea_configs\` and take effect within 5 seconds of a change, without a 
 Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: \`3GiB\`, \`512MiB\`, or plain bytes. An empty variable is an unset one.
 Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused: use \`HOST\`, \`PORT\` and \`UNIX_SOCKET\`.
 A variable whose name is nearly that of a setting (\`NBD_BACKND\`, \`log_level\`), or that begins as ours do and is none (\`NBD_…\`, \`DATABASE_…\`, \`CLOUDSTACK_…\`), has no effect: the log
-names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`.
+names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`, and
+\`volumectl health\` for as long as the daemon runs.
 
 | variable | default | values | meaning |
 | --- | --- | --- | --- |

@@ -55,6 +55,8 @@ const HELD: readonly Column<Health['details']['held'][number]>[] = [
   field('reason'),
 ];
 
+const NOTE: readonly Column<string>[] = [{ name: 'note', value: (note) => note }];
+
 const INCOMPLETE: Lowercase<typeof INCOMPLETE_HEADER> = 'volumes-incomplete';
 
 const VM_VOLUME: readonly Column<Reply<'listVmVolumes'>[number]>[] = [
@@ -106,7 +108,7 @@ export const healthNoun = loneNoun('health', {
   ],
   async run({ client, out }, args) {
     const health = await client.call('health', {});
-    const { components, waiting, held, drifts } = health.details;
+    const { components, waiting, held, drifts, settings_notes: notes } = health.details;
     out.record(HEALTH, health);
     if (!out.isBare) {
       const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));
@@ -119,6 +121,7 @@ export const healthNoun = loneNoun('health', {
         );
       }
       if (drifts.length > 0) out.section('Drifts', DRIFT_COLUMNS, drifts, '');
+      if (notes.length > 0) out.section('Settings without effect', NOTE, notes, '');
     }
     const good = args['allow-degraded'] ? ['healthy', 'degraded'] : ['healthy'];
     return good.includes(health.status) ? EXIT.OK : EXIT.FAILED;

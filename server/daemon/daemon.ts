@@ -108,6 +108,8 @@ export interface HealthReport {
   readonly drifts: readonly Drift[];
   readonly uptimeSeconds: number;
   readonly pollIntervalMs: number;
+  /** Settings without effect, mistyped ones among them: no fault of the daemon, and nothing else tells of them. */
+  readonly settingsNotes: readonly string[];
 }
 
 /**

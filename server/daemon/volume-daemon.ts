@@ -228,6 +228,7 @@ export class VolumeDaemon implements Daemon {
       startedAt: this.startedAt,
       startedMonotonic: this.startedMonotonic,
       pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
+      settingsNotes: this.parts.configuration.notes,
     });
   }
 

@@ -151,6 +151,15 @@ describe('exit codes', () => {
     expect(out).toContain('volumectl operation retry');
   });
 
+  it('0: a mistyped setting is named, and changes nothing else', async () => {
+    const note = 'NBD_BACKND is not a setting, and is not read; did you mean NBD_BACKEND?';
+    const report = daemon.health();
+    daemon.health = () => ({ ...report, settingsNotes: [note] });
+    const { code, out } = await ctl('health');
+    expect(code).toBe(0);
+    expect(out).toContain(`Settings without effect\nNOTE\n${note}`);
+  });
+
   it('6: a sync that could not look; what it shows is what was known before', async () => {
     const report = { ...syncReport(true, 'x'), judged: false, unavailable: ['cloudstack: away'] };
     daemon.sync.run = async () => report;

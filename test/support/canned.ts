@@ -160,6 +160,7 @@ export function healthReport(phase: DaemonPhase): HealthReport {
     drifts: [],
     uptimeSeconds: 60,
     pollIntervalMs: 2000,
+    settingsNotes: [],
   };
 }
 

@@ -87,6 +87,7 @@ export interface HealthSources {
   readonly startedAt: number;
   readonly startedMonotonic: number;
   readonly pollIntervalMs: number;
+  readonly settingsNotes: readonly string[];
 }
 
 /**
@@ -144,6 +145,7 @@ export function healthReport(s: HealthSources): HealthReport {
     drifts,
     uptimeSeconds: Math.floor((s.clock.monotonic() - s.startedMonotonic) / 1000),
     pollIntervalMs: s.pollIntervalMs,
+    settingsNotes: s.settingsNotes,
   };
 }
 

@@ -58,6 +58,7 @@ export function healthReply(daemon: Pick<Daemon, 'version' | 'phaseReason'>, rep
       waiting: operations.waiting.map((operation) => replyOf(details.shape.waiting.element, operation)),
       held: report.held.map((operation) => replyOf(details.shape.held.element, operation)),
       drifts: report.drifts.map(driftReply),
+      settingsNotes: [...report.settingsNotes],
     }),
   });
 }

@@ -18,6 +18,7 @@ interface Health {
   readonly database_health: string;
   readonly device_monitor: string;
   readonly details: {
+    readonly settings_notes: readonly string[];
     readonly components: Readonly<Record<string, { readonly status: string; readonly message: string }>>;
   };
 }
@@ -43,7 +44,7 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
   it('the database is down at the start: 503 and a reason; then ready without a restart', async () => {
     lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
     await lab.database.kill();
-    const daemon = await lab.startDaemon({ until: 'listening' });
+    const daemon = await lab.startDaemon({ until: 'listening', env: { NBD_BACKND: 'nbdkit' } });
     expect((await send(`${daemon.url}/health`)).status).toBe(200);
     expect(await send(`${daemon.url}/api/v1/operations`)).toMatchObject({
       status: 503,
@@ -56,6 +57,9 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
     expect(details.components.database?.message).toMatch(
       /ECONNREFUSED 127\.0\.0\.1:\d+ \(no server listens there: .* in DATABASE_DSN\)/,
     );
+    expect(details.settings_notes).toEqual([
+      'NBD_BACKND is not a setting, and is not read; did you mean NBD_BACKEND?',
+    ]);
     // OMA_VM_ID is set; that nobody has looked at it is no reason to ask for it.
     expect(details.components.appliance).toEqual({
       status: 'unknown',
