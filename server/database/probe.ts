@@ -9,7 +9,7 @@ import { databaseNow } from './prune';
  * ours is not its business: a database that says no to an old epoch works. Each statement is its own transaction.
  */
 export async function probe(database: Database, epoch: Epoch | null): Promise<number> {
-  for (const statement of [update(epoch), INSERT_NOTHING])
+  for (const statement of [update(epoch), INSERT_NOTHING, DELETE_NOTHING])
     await database.query((db) => statement.execute(db));
   return database.query(databaseNow);
 }
@@ -25,6 +25,14 @@ function update(epoch: Epoch | null) {
     LEFT JOIN device_mappings mapping ON mapping.volume_id = ''
     SET operation.updated_at = operation.updated_at, mapping.updated_at = mapping.updated_at, ${own}`;
 }
+
+/**
+ * Without this right everything but detach and sync works: a volume is detached in CloudStack, and its rows stay.
+ * The names are empty, not joined: tables of an adopted database may have different collations.
+ */
+const DELETE_NOTHING = sql`DELETE mapping, exported
+  FROM device_mappings mapping LEFT JOIN nbd_exports exported ON exported.export_name = ''
+  WHERE mapping.volume_id = ''`;
 
 /** It matches nothing; the server checks rights and modes all the same. */
 const INSERT_NOTHING = sql`INSERT INTO volume_operation_steps (appliance_id, sequence, step, state, data)

@@ -143,8 +143,17 @@ describe('a server with hostile settings', () => {
     expect(await migrate(dsn, silentLogger)).toEqual([]);
     const limited = openPool(dsn);
     const small = new MysqlLedger(limited, Date.now);
-    await small.probe(await small.takeOver(APPLIANCE, 'limited'));
+    const epoch = await small.takeOver(APPLIANCE, 'limited');
+    await small.probe(epoch);
+    // What a detach needs at its end; until then nothing else would have told.
+    await server.query("REVOKE DELETE ON migratekit_oma.* FROM 'oma_user'@'%'");
     await limited.close();
+    const smaller = openPool(dsn);
+    await expect(new MysqlLedger(smaller, Date.now).probe(epoch)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/DELETE command denied .*GRANT ALL/),
+    });
+    await smaller.close();
     await server.query("GRANT ALL ON migratekit_oma.* TO 'oma_user'@'%'");
   });
 });
