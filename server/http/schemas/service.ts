@@ -86,11 +86,9 @@ export const healthSchema = named('Health', {
       z.object({ id: z.string(), type: operationType, volume_id: z.string(), reason: z.string() }),
     ),
     drifts: z.array(driftSchema),
-    settings_notes: z
-      .array(z.string())
-      .meta({
-        description: 'settings without effect, such as mistyped ones; they leave the status as it is',
-      }),
+    settings_notes: z.array(z.string()).meta({
+      description: 'settings without effect, such as mistyped ones; they leave the status as it is',
+    }),
   }),
 });
 export type HealthReply = z.infer<typeof healthSchema>;
