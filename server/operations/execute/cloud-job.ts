@@ -131,6 +131,9 @@ function pauses(
 }
 
 function end(run: RunContext, step: MutationStep, jobId: string, data: JsonObject): null {
-  run.noteSeen({ step, state: 'finished', data: { job_id: jobId, ...data } });
+  const { volume_id: made } = data;
+  // Neither the answer to the call nor the job while it ran may have named the volume.
+  const volumeId = step === 'create-volume' && typeof made === 'string' ? made : undefined;
+  run.noteSeen({ step, state: 'finished', data: { job_id: jobId, ...data } }, volumeId);
   return null;
 }

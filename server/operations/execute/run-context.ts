@@ -37,9 +37,10 @@ export interface RunContext {
   ): Promise<JournalEntry[]>;
   /**
    * Journals what was seen, and lets the run go on meanwhile: a run that finds no such entry sees it again. The next
-   * change waits for it, and so does whatever changes the world (`written`).
+   * change waits for it, and so does whatever changes the world (`written`). `volumeId`: the volume that a create has
+   * made by this entry.
    */
-  noteSeen(entry: NewJournalEntry): void;
+  noteSeen(entry: NewJournalEntry, volumeId?: string): void;
   /** Resolves when everything noted is durable. Throws LEASE_LOST, and once the engine stops DATABASE_UNAVAILABLE. */
   written(): Promise<void>;
   /** Logs and journals what this run is waiting for. */

@@ -302,8 +302,9 @@ export class OperationRun implements RunContext {
     return entries;
   }
 
-  noteSeen(entry: NewJournalEntry): void {
-    const change = this.changeOf({ entries: [entry], waiting: null });
+  noteSeen(entry: NewJournalEntry, volumeId?: string): void {
+    const made = volumeId === undefined ? {} : { volumeId };
+    const change = this.changeOf({ entries: [entry], ...made, waiting: null });
     // Its number in the feed is not known yet; nothing is decided by it.
     const place = { id: 0, operationId: this.operation.id, sequence: change.after + 1, at: change.at };
     this.journal = this.journal.with([{ ...place, ...entry }]);

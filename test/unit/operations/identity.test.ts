@@ -45,6 +45,18 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     });
   });
 
+  it('neither the answer nor the running job names the volume, only the end of the job does: the operation is listed under it', async () => {
+    const rig = await Rig.start();
+    const { submit } = rig.cloud;
+    rig.cloud.submit = async (...call) => ({ ...(await submit.apply(rig.cloud, call)), volumeId: null });
+    const operation = await rig.ended(await create(rig));
+    expect(operation.status).toBe('completed');
+    expect(operation.volumeId).not.toBe('');
+    expect(operation.volumeId).toBe(operation.response?.volume_id);
+    const found = await rig.ledger.listOperations({ volumeId: operation.volumeId, limit: 10 });
+    expect(found.map(({ id }) => id)).toEqual([operation.id]);
+  });
+
   it('every lost send waits for its own denials of the job: those of the send before say nothing of it', async () => {
     const rig = await Rig.start();
     rig.model.faults.add({ command: 'createVolume', kind: 'fail-before-effect', times: 3 });
