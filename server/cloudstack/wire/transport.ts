@@ -2,6 +2,7 @@ import { type $Fetch, createFetch, FetchError } from 'ofetch';
 import { z } from 'zod';
 import { apiError, badAnswer, networkError } from '../errors';
 import { type Agents, fetchThrough } from './fetch-through';
+import { parseAnswer } from './parse-answer';
 
 const errorBody = z.object({
   errorcode: z.coerce.number(),
@@ -62,7 +63,7 @@ export async function post(send: $Fetch, call: WireCall): Promise<WireBody> {
 }
 
 function unwrap(command: string, { status, headers }: Response, text: string): WireBody {
-  const parsed = envelope.safeParse(parseLenient(text));
+  const parsed = envelope.safeParse(parseAnswer(text));
   const inner = parsed.success
     ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
     : undefined;
@@ -86,19 +87,4 @@ function delayOf(header: string | null): number | null {
   if (/^\d{1,6}$/.test(header.trim())) return Number(header) * 1_000;
   const at = Date.parse(header);
   return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
-}
-
-/**
- * CloudStack un-escapes \uXXXX when it writes JSON, so there can be raw control characters: they are removed
- * and the text parsed again.
- */
-function parseLenient(text: string): unknown {
-  for (const candidate of [text, text.replace(/[\u0000-\u001f]/g, ' ')]) {
-    try {
-      return JSON.parse(candidate);
-    } catch {
-      // tried again below
-    }
-  }
-  return undefined;
 }
