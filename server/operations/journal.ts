@@ -200,9 +200,10 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
   const tries = state.at === 'none' ? 0 : state.tries;
   const jobId = textOr(entry.data.job_id, state.at === 'none' ? '' : state.jobId);
   const known = state.at === 'accepted' || state.at === 'ended' ? state : null;
+  // What the call was answered with is proven to be ours. A job that ends with another one says nothing about that.
   const made = {
-    volumeId: textOr(entry.data.volume_id, known?.volumeId ?? null),
-    snapshotId: textOr(entry.data.snapshot_id, known?.snapshotId ?? null),
+    volumeId: known?.volumeId ?? textOr(entry.data.volume_id, null),
+    snapshotId: known?.snapshotId ?? textOr(entry.data.snapshot_id, null),
   };
   const code = typeof entry.data.code === 'number' ? entry.data.code : null;
   const text = typeof entry.data.text === 'string' ? entry.data.text : null;

@@ -131,9 +131,11 @@ function pauses(
 }
 
 function end(run: RunContext, step: MutationStep, jobId: string, data: JsonObject): null {
+  const before = run.journal.mutation(step);
   const { volume_id: made } = data;
   // Neither the answer to the call nor the job while it ran may have named the volume.
-  const volumeId = step === 'create-volume' && typeof made === 'string' ? made : undefined;
+  const isNews = step === 'create-volume' && before.at === 'accepted' && before.volumeId === null;
+  const volumeId = isNews && typeof made === 'string' ? made : undefined;
   run.noteSeen({ step, state: 'finished', data: { job_id: jobId, ...data } }, volumeId);
   return null;
 }

@@ -57,6 +57,22 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     expect(found.map(({ id }) => id)).toEqual([operation.id]);
   });
 
+  it('a job that ends with the data of another volume makes that one nobody\'s: what the call was answered with counts', async () => {
+    const rig = await Rig.start();
+    const foreign = await rig.volume({ size: 2 * GIB, state: 'Allocated' });
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = async (id) => {
+      const job = await queryJob.call(rig.cloud, id);
+      return job?.status === 'succeeded' ? { ...job, volumeId: foreign.id } : job;
+    };
+    const operation = await rig.ended(await create(rig));
+    const job = (await rig.journal(operation.id)).find(({ state }) => state === 'intent')?.data.job_id;
+    const ours = rig.model.jobs.get(String(job))?.instanceId;
+    expect(operation.status).toBe('completed');
+    expect([operation.volumeId, operation.response?.volume_id]).toEqual([ours, ours]);
+    expect(ours).not.toBe(foreign.id);
+  });
+
   it('every lost send waits for its own denials of the job: those of the send before say nothing of it', async () => {
     const rig = await Rig.start();
     rig.model.faults.add({ command: 'createVolume', kind: 'fail-before-effect', times: 3 });
