@@ -195,7 +195,7 @@ export class ModelCloud implements Cloud {
         await this.model.deleteVolume(id, this.account);
         return 'deleted' as const;
       } catch (error) {
-        if (error instanceof ApiError && saysRemoved(error.message, 'Volume')) return 'gone' as const;
+        if (error instanceof ApiError && saysRemoved(error.message)) return 'gone' as const;
         throw error;
       }
     };

@@ -267,16 +267,17 @@ export function saysNoSuchEntity(error: CloudError, parameter: string, value: st
 }
 
 /**
- * The one text that proves that an object was removed: 431 `Unable to find UUID for id [23] of type
- * [Volume]`, the synchronous answer to every change of it. Nothing but this text: others repeat names, which anybody
+ * The texts that prove that a volume was removed, the synchronous answers to every change of it: 431 `Unable to find
+ * UUID for id [23] of type [Volume]`; and where it is removed while CloudStack looks at the call, and in older
+ * versions (`aquire`), `Unable to find volume with ID: 23`. Nothing but these texts: others repeat names, which anybody
  * may choose.
  */
-export function saysRemoved(text: string | null, type: 'Volume' | 'VirtualMachine'): boolean {
-  return (
-    text !== null &&
-    new RegExp(`^unable to find uuid for id \\[\\d+\\] of type \\[${type}\\]$`, 'i').test(text)
-  );
+export function saysRemoved(text: string | null): boolean {
+  return text !== null && REMOVED.test(text);
 }
+
+const REMOVED =
+  /^unable to (find uuid for id \[\d+\] of type \[volume\]|(find|ac?quire) volume with id: \d+)$/i;
 
 /** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`, and nothing but that. */
 export function saysSnapshotDestroyed(text: string | null): boolean {

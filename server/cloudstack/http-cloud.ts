@@ -232,7 +232,7 @@ export class HttpCloud implements Cloud {
         text: reason,
       });
     } catch (error) {
-      if (error instanceof CloudError && saysRemoved(error.text, 'Volume')) return 'gone';
+      if (error instanceof CloudError && saysRemoved(error.text)) return 'gone';
       throw error;
     }
   }

@@ -172,9 +172,7 @@ export class Journal {
    * null.
    */
   get removalProof(): string | null {
-    const entry = this.entries.find(
-      ({ data }) => typeof data.text === 'string' && saysRemoved(data.text, 'Volume'),
-    );
+    const entry = this.entries.find(({ data }) => typeof data.text === 'string' && saysRemoved(data.text));
     return entry ? textOr(entry.data.text, '') : null;
   }
 

@@ -525,6 +525,16 @@ describe('deleteVolume', () => {
     });
   });
 
+  it.each(['Unable to aquire volume with ID: 23', 'Unable to find volume with ID: 23'])(
+    'so does the sentence of other versions: %s',
+    async (sentence) => {
+      canned.say(fails('deleteVolume', 431, sentence));
+      await expect(canned.client.cloud.deleteVolume(VOLUME)).resolves.toBe('gone');
+      canned.say(fails('deleteVolume', 431, `${sentence} for account: data. Permission denied.`));
+      expect((await refused(canned.client.cloud.deleteVolume(VOLUME))).outcome).toBe('final');
+    },
+  );
+
   it('anything else leaves open what has happened', async () => {
     canned.say(ok('deleteVolume', { success: false, displaytext: 'a snapshot\u0007 is there' }));
     const error = await refused(canned.client.cloud.deleteVolume(VOLUME));
