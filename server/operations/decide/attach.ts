@@ -18,6 +18,7 @@ import { endFailed } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import {
+  doubtOldPlug,
   doubtTheRead,
   knownVolume,
   leaveTheirRow,
@@ -100,6 +101,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId) return leaveTheirRow(s, STEP, volume) ?? finish(s, goal, volume);
+  const old = doubtOldPlug(s, volume);
+  if (old) return old;
   if (volume.vmId !== null) {
     return giveUp(
       'VOLUME_ATTACHED_ELSEWHERE',

@@ -20,6 +20,7 @@ import {
 import type { MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { permit } from './permit';
+import { doubtOldPlug } from './volume';
 
 type Ended = Extract<MutationState, { at: 'ended' }>;
 type Intended = Extract<MutationState, { at: 'intended' }>;
@@ -135,12 +136,15 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };
     case 'settled':
       return withhold({ text: answer.reason, settled: true });
-    case 'refuse':
+    case 'refuse': {
+      const old = guards.volume?.kind === 'seen' ? doubtOldPlug(s, guards.volume.value) : null;
+      if (old) return old;
       return withhold({
         text: answer.message,
         withheld: answer.code,
         details: answer.details,
       });
+    }
     default:
       return answer satisfies never;
   }

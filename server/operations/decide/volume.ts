@@ -5,7 +5,8 @@ import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import type { MutationState, MutationStep } from '../journal';
-import { permitNeighbour } from './permit-parts';
+import { intentOf } from './intent';
+import { permitNeighbour, samePlug } from './permit-parts';
 
 /**
  * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown is
@@ -44,6 +45,25 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
     step,
     reason: `job ${state.jobId} has ended${state.outcome === 'ok' ? ' well' : ''}, and CloudStack does not show its effect yet`,
     forget: ['volume', 'vm', 'snapshot', 'ownSnapshots'],
+  };
+}
+
+/**
+ * The volume is shown in the very plug from which a job of this operation has taken it, perhaps after it was shown
+ * without: another management server may lag behind. It is read again before that is believed. null: it shows something
+ * else.
+ */
+export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
+  const detached = s.journal.mutation('detach-volume');
+  if (detached.at !== 'ended' || detached.outcome !== 'ok' || volume.vmId === null) return null;
+  const { vmId, plug } = intentOf(s.journal.intent('detach-volume'), false);
+  if (volume.vmId !== vmId || plug === null || !samePlug(plug, volume)) return null;
+  if (s.elapsed(`old-plug:${detached.jobId}`) > LIMITS.READ_SETTLE_MS) return null;
+  return {
+    do: 'back-off',
+    step: 'read-volume',
+    reason: `job ${detached.jobId} has detached volume ${volume.id} from VM ${vmId}, and CloudStack shows it there again`,
+    forget: ['guards', 'volume', 'vm'],
   };
 }
 

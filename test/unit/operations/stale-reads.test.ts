@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { absent } from '~/server/model/evidence';
-import { GIB, Rig, SECOND_MS } from './rig';
+import { cleanup, GIB, Rig, SECOND_MS } from './rig';
 
 const STALE_MS = 8 * SECOND_MS;
 
@@ -92,6 +92,61 @@ describe('the first reads after a finished job are old', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_JOB_FAILED' });
     expect(rig.calls).toHaveLength(LIMITS.MUTATION_TRIES);
     expect(rig.exported(id), 'it is attached, so its export is back').toBe(true);
+  });
+});
+
+describe('a management server that lags behind shows once more what a job of the operation has ended', () => {
+  /** The first look that shows the volume detached is followed by one that is as old as the plug. */
+  function flapAfterDetach(rig: Rig, id: string): void {
+    const { readVolume } = rig.cloud;
+    const shown: Awaited<ReturnType<typeof readVolume>>[] = [];
+    let state: 'plugged' | 'detached' | 'over' = 'plugged';
+    rig.cloud.readVolume = async (asked) => {
+      const now = await readVolume.call(rig.cloud, asked);
+      if (asked !== id || now.kind !== 'seen' || state === 'over') return now;
+      if (now.value.vmId !== null) shown.push(now);
+      else if (state === 'plugged') state = 'detached';
+      else {
+        state = 'over';
+        return shown.at(-1) ?? now;
+      }
+      return now;
+    };
+  }
+
+  it('delete: the volume that was detached from here is deleted', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    flapAfterDetach(rig, id);
+    expect(await rig.run('delete', { volume_id: id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume', 'deleteVolume']);
+  });
+
+  it('cleanup: the volume that was detached from the test VM is attached here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const { id } = await rig.volume({ vmId });
+    flapAfterDetach(rig, id);
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId));
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
+  it('one that stays there is believed in the end', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const { readVolume } = rig.cloud;
+    const plugged = await readVolume.call(rig.cloud, id);
+    let looks = 0;
+    rig.cloud.readVolume = async (asked) => {
+      const now = await readVolume.call(rig.cloud, asked);
+      if (now.kind !== 'seen' || now.value.vmId !== null) return now;
+      looks += 1;
+      return looks === 1 ? now : plugged;
+    };
+    const operation = await rig.run('delete', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(rig.calls).toEqual(['detachVolume']);
   });
 });
 
