@@ -188,7 +188,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
     if (!asked) return done({ devicePath: mapping.devicePath, absent });
     // Before a call of ours left it was asked; one that found nothing to detach never did.
     const theirs = s.journal.wasAccepted(STEP) ? null : leaveToNeighbour(s, mapping.vmId);
-    return theirs ?? unmap(mapping);
+    return theirs ?? (absent ? null : doubtDetached(s, mapping)) ?? unmap(mapping);
   }
   if (goal.onlyFromVm === null) {
     const left = leaveGuest(s, goal, mapping) ?? (absent ? null : waitForAttach(s, goal.volumeId));
@@ -196,6 +196,20 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
   }
   const path = s.journal.done('unmap')?.device_path;
   return done({ devicePath: typeof path === 'string' ? path : null, absent });
+}
+
+/**
+ * No call of ours has detached the volume from the other VM where our row says that it is: the attach that wrote the
+ * row may be newer than this read. Of this guest the disks themselves tell.
+ */
+function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null {
+  if (s.journal.wasAccepted(STEP) || s.elapsed('detached-unasked') > LIMITS.READ_SETTLE_MS) return null;
+  return {
+    do: 'back-off',
+    step: 'read-volume',
+    reason: `volume ${volumeId} was attached to VM ${vmId}, and CloudStack does not show it there`,
+    forget: ['volume', 'mapping'],
+  };
 }
 
 /**

@@ -95,6 +95,36 @@ describe('the first reads after a finished job are old', () => {
   });
 });
 
+describe('a management server that lags behind shows what was before our last operation', () => {
+  it('detach: a volume that was attached to another VM a moment ago is not called detached', async () => {
+    const rig = await Rig.start();
+    const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
+    const { readVolume } = rig.cloud;
+    const before = await readVolume.call(rig.cloud, volume.id);
+    expect(await rig.run('attach', { volume_id: volume.id, vm_id: vmId })).toMatchObject({
+      status: 'completed',
+    });
+    let looks = 0;
+    rig.cloud.readVolume = async (id) => {
+      looks += 1;
+      return looks === 1 ? before : readVolume.call(rig.cloud, id);
+    };
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], null]);
+    expect(await rig.ledger.readMapping(volume.id)).toBeNull();
+  });
+
+  it('detach: what stays so is believed: somebody has detached it by hand', async () => {
+    const rig = await Rig.start();
+    const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
+    await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+    rig.unplug(volume);
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+    expect(await rig.ledger.readMapping(volume.id)).toBeNull();
+  });
+});
+
 describe('a management server that lags behind shows once more what a job of the operation has ended', () => {
   /** The first look that shows the volume detached is followed by one that is as old as the plug. */
   function flapAfterDetach(rig: Rig, id: string): void {
