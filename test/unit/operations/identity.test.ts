@@ -57,7 +57,7 @@ describe('whose volume it is, when a create is lost beside a namesake of the sam
     expect(found.map(({ id }) => id)).toEqual([operation.id]);
   });
 
-  it('a job that ends with the data of another volume makes that one nobody\'s: what the call was answered with counts', async () => {
+  it("a job that ends with the data of another volume makes that one nobody's: what the call was answered with counts", async () => {
     const rig = await Rig.start();
     const foreign = await rig.volume({ size: 2 * GIB, state: 'Allocated' });
     const { queryJob } = rig.cloud;
