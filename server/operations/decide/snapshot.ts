@@ -115,9 +115,13 @@ function missing(s: Situation<'snapshot'>, call: Ended, own: readonly CloudSnaps
     if (pause) return pause;
     // Also where CloudStack calls it failed: it had a row when the call was accepted, and that row is not shown.
     if (call.outcome !== 'refused' && (mayHaveWorked(call) || call.snapshotId !== null)) {
-      const how = call.text === null ? 'did not say how it ended' : `said: ${call.text}`;
+      const silent = call.outcome === 'ok' ? 'says that it was taken' : 'did not say how it ended';
+      const how = call.text === null ? silent : `said: ${call.text}`;
       const message = `Of the snapshot of volume ${volumeId} CloudStack ${how} (job ${call.jobId}), and it does not list it; nothing was sent again`;
-      return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { volume_id: volumeId });
+      return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, {
+        volume_id: volumeId,
+        ...(call.snapshotId === null ? {} : { snapshot_id: call.snapshotId }),
+      });
     }
   }
   const volume = presentVolume(s, volumeId);

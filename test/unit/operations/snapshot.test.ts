@@ -129,6 +129,18 @@ describe('a snapshot', () => {
     expect(the.rig.calls).toEqual(['createSnapshot', 'createSnapshot']);
   });
 
+  it('that CloudStack calls taken and does not list is named, and is not called one whose end is unknown', async () => {
+    const the = await world();
+    const { rig, volume } = the;
+    rig.cloud.listSnapshots = async () => [];
+    const operation = await rig.run('snapshot', { volume_id: volume.id, name: 'before' });
+    const [made] = snapshots(the);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(operation.response).toMatchObject({ volume_id: volume.id, snapshot_id: made?.id });
+    expect(operation.error).toContain('CloudStack says that it was taken');
+    expect(rig.calls).toEqual(['createSnapshot']);
+  });
+
   it('whose job fails after its effect is not taken a second time', async () => {
     const the = await world();
     the.rig.model.faults.add({ command: 'createSnapshot', kind: 'job-fails-after-effect' });
