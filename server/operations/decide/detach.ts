@@ -191,6 +191,8 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
     return theirs ?? (absent ? null : doubtDetached(s, mapping)) ?? unmap(mapping);
   }
   if (goal.onlyFromVm === null) {
+    const old = mapping === null || absent ? null : doubtDetachedHere(s, mapping);
+    if (old) return old;
     const left = leaveGuest(s, goal, mapping) ?? (absent ? null : waitForAttach(s, goal.volumeId));
     if (left) return left;
   }
@@ -200,7 +202,7 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
 
 /**
  * No call of ours has detached the volume from the other VM where our row says that it is: the attach that wrote the
- * row may be newer than this read. Of this guest the disks themselves tell.
+ * row may be newer than this read.
  */
 function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null {
   if (s.journal.wasAccepted(STEP) || s.elapsed('detached-unasked') > LIMITS.READ_SETTLE_MS) return null;
@@ -208,8 +210,16 @@ function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null
     do: 'back-off',
     step: 'read-volume',
     reason: `volume ${volumeId} was attached to VM ${vmId}, and CloudStack does not show it there`,
-    forget: ['volume', 'mapping'],
+    forget: ['volume', 'mapping', 'gone'],
   };
+}
+
+/** The same of this guest, whose disks tell: its users are not cut off by one look while the disk is still here. */
+function doubtDetachedHere(s: Situation, mapping: Mapping): Action | null {
+  if (s.facts.gone === true) return null;
+  const old = doubtDetached(s, mapping);
+  if (old === null || s.facts.gone === false) return old;
+  return { do: 'await-gone', volumeId: mapping.volumeId, timeoutMs: 0, leaves: true };
 }
 
 /**

@@ -128,7 +128,15 @@ describe('detach decides', () => {
 
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
     const detached = { volume: seenVolume(), mapping: local };
-    expect(decideDetach(situation('detach', request, { facts: detached }))).toMatchObject({ do: 'withdraw' });
+    expect(
+      decideDetach(situation('detach', request, { facts: detached })),
+      'does the guest say so, too?',
+    ).toMatchObject({ do: 'await-gone', timeoutMs: 0 });
+    expect(decideDetach(situation('detach', request, { facts: { ...detached, gone: true } }))).toMatchObject({
+      do: 'withdraw',
+    });
+    const still = situation('detach', request, { facts: { ...detached, gone: false } });
+    expect(decideDetach(still)).toMatchObject({ do: 'back-off', forget: ['volume', 'mapping', 'gone'] });
     expect(decideDetach(situation('detach', request, { facts: detached, steps: [withdrawn] }))).toMatchObject(
       {
         do: 'await-gone',

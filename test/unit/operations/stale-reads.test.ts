@@ -114,6 +114,24 @@ describe('a management server that lags behind shows what was before our last op
     expect(await rig.ledger.readMapping(volume.id)).toBeNull();
   });
 
+  it('detach: whoever uses a disk that came here a moment ago is not cut off', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    const { readVolume } = rig.cloud;
+    const before = await readVolume.call(rig.cloud, volume.id);
+    await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    rig.guest.hold(volume.id, [{ kind: 'mount', detail: '/mnt' }]);
+    let looks = 0;
+    rig.cloud.readVolume = async (id) => {
+      looks += 1;
+      return looks === 1 ? before : readVolume.call(rig.cloud, id);
+    };
+    const operation = await rig.run('detach', { volume_id: volume.id });
+    expect(operation).toMatchObject({ errorCode: 'DEVICE_IN_USE' });
+    expect((await rig.journal(operation.id)).map(({ step }) => step)).not.toContain('withdraw');
+    expect([rig.exported(volume.id), rig.calls]).toEqual([true, ['attachVolume']]);
+  });
+
   it('detach: what stays so is believed: somebody has detached it by hand', async () => {
     const rig = await Rig.start();
     const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
