@@ -320,8 +320,12 @@ const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
-/** A code that comes from the journal, which another version may have written. */
-export function isErrorCode(text: string): text is ErrorCode {
+/** A code as a row or a journal holds it: another version may have written one that this one does not know. */
+export function storedErrorCode(text: string): ErrorCode {
+  return isErrorCode(text) ? text : 'INTERNAL';
+}
+
+function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(catalogue, text);
 }
 

@@ -1,6 +1,6 @@
 import { ERRORS, type ErrorCode } from './error-catalogue';
 
-export { ERRORS, type ErrorCode, isErrorCode } from './error-catalogue';
+export { ERRORS, type ErrorCode, storedErrorCode } from './error-catalogue';
 
 /** One wrong field of a request: a JSON-pointer-like path and what is expected. */
 export interface FieldIssue {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../core/errors';
+import { storedErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { exportNameOf } from '../model/export-name';
 import type { LastOperation } from '../model/ledger';
@@ -70,9 +70,7 @@ const jsonObject = json.transform((value): JsonObject => (isObject(value) ? valu
 const errorCode = z
   .string()
   .nullable()
-  .transform((value): ErrorCode | null =>
-    value !== null && isErrorCode(value) ? value : value === null ? null : 'INTERNAL',
-  );
+  .transform((value) => (value === null ? null : storedErrorCode(value)));
 
 /**
  * As the database compares ids: another program may have written one in capitals, or with blanks at its end. It names
@@ -93,10 +91,6 @@ function parseJson(text: string): unknown {
 /** Whether a text is a JSON object. */
 export function isJsonObject(text: string): boolean {
   return isObject(parseJson(text));
-}
-
-function isErrorCode(text: string): text is ErrorCode {
-  return Object.hasOwn(ERRORS, text);
 }
 
 const operationRow = z.object({

@@ -1,4 +1,5 @@
 import { saysRemoved } from '../cloudstack/errors';
+import { type ErrorCode, storedErrorCode } from '../core/errors';
 import { journalFlaw } from '../model/journal-flaw';
 import {
   isObject,
@@ -6,6 +7,7 @@ import {
   type JournalState,
   type JsonObject,
   type MutationStep,
+  type Step,
 } from '../model/operation';
 
 export type { MutationStep } from '../model/operation';
@@ -35,21 +37,21 @@ export type MutationState =
       readonly code: number | null;
       readonly text: string | null;
       /** Our own error code, when the call was never sent because its guards forbade it. */
-      readonly withheld: string | null;
+      readonly withheld: ErrorCode | null;
       readonly details: JsonObject;
       /** The guards showed that the wanted state holds already, or that the call has nothing left to do. */
       readonly settled: boolean;
     };
 
 /** States that take an operation further. An intent that is sent again and again does not. */
-const PROGRESS: readonly JournalEntry['state'][] = ['accepted', 'refused', 'finished', 'done', 'failing'];
+const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'done', 'failing'];
 
 /** What is journaled of a call. */
 const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
 
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly details: JsonObject;
   readonly cancelled: boolean;
@@ -87,12 +89,12 @@ export class Journal {
   }
 
   /** The data of the last entry `done` of this step, or null. */
-  done(step: string): JsonObject | null {
+  done(step: Step): JsonObject | null {
     return this.last(step, 'done')?.data ?? null;
   }
 
   /** True when `step` was done and `undo` has not been done after it. */
-  standing(step: string, undo: string): boolean {
+  standing(step: Step, undo: Step): boolean {
     const made = this.last(step, 'done');
     const unmade = this.last(undo, 'done');
     return made !== undefined && (unmade === undefined || unmade.sequence < made.sequence);
@@ -103,7 +105,7 @@ export class Journal {
     if (!entry) return null;
     const { code, message, details, cancelled } = entry.data;
     return {
-      code: textOr(code, 'INTERNAL'),
+      code: storedErrorCode(textOr(code, '')),
       message: textOr(message, ''),
       details: isObject(details) ? details : {},
       cancelled: cancelled === true,
@@ -189,7 +191,7 @@ export class Journal {
     return state;
   }
 
-  private last(step: string, state: JournalEntry['state']): JournalEntry | undefined {
+  private last(step: Step, state: JournalState): JournalEntry | undefined {
     return this.entries.findLast((entry) => entry.step === step && entry.state === state);
   }
 }
@@ -207,7 +209,7 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
   const text = typeof entry.data.text === 'string' ? entry.data.text : null;
   const { withheld, details, settled } = entry.data;
   const unsent = {
-    withheld: typeof withheld === 'string' ? withheld : null,
+    withheld: typeof withheld === 'string' ? storedErrorCode(withheld) : null,
     details: isObject(details) ? details : {},
     settled: settled === true,
   };

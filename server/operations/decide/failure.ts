@@ -1,4 +1,3 @@
-import { isErrorCode } from '../../core/errors';
 import type { Action, Situation } from '../decision';
 import type { Failing, MutationStep } from '../journal';
 
@@ -12,7 +11,7 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
   if (failing.cancelled) return { do: 'cancel', message };
   return {
     do: 'fail',
-    code: isErrorCode(failing.code) ? failing.code : 'INTERNAL',
+    code: failing.code,
     message,
     response: left.length === 0 ? failing.details : { ...failing.details, left: [...left] },
   };

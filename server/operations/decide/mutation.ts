@@ -5,7 +5,7 @@ import {
   saysNotNow,
   saysStarting,
 } from '../../cloudstack/errors';
-import { type ErrorCode, isErrorCode } from '../../core/errors';
+import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { callerNames, type JsonObject } from '../../model/operation';
 import {
@@ -200,8 +200,7 @@ export function tryAgainOrGiveUp(
   what: string,
   about: JsonObject = {},
 ): Action {
-  if (end.withheld !== null)
-    return giveUp(isErrorCode(end.withheld) ? end.withheld : 'INTERNAL', end.text ?? '', end.details);
+  if (end.withheld !== null) return giveUp(end.withheld, end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
   if (end.settled) return settledNoLonger(s, step, end, about);
   if (verdictOf(end) === 'final' || isTriedEnough(s, step, end)) {

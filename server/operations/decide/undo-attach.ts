@@ -9,10 +9,7 @@ const ATTACH = 'attach-volume';
 const UNDO = 'undo-detach-volume';
 
 /** Says nothing of the disk: what was here before this attach, its mapping and the row of its export, is not taken away. */
-const EXPORT_TROUBLE: ReadonlySet<string> = new Set<ErrorCode>([
-  'EXPORT_CONFIG_FAILED',
-  'EXPORT_SERVER_UNHEALTHY',
-]);
+const EXPORT_TROUBLE: ReadonlySet<ErrorCode> = new Set(['EXPORT_CONFIG_FAILED', 'EXPORT_SERVER_UNHEALTHY']);
 
 /** What the attach was to connect. */
 interface Connection {
@@ -27,7 +24,8 @@ interface Connection {
  */
 export function undoAttach(s: Situation, goal: Connection): Action | Done<string[]> {
   const here = goal.vmId === s.policy.applianceVmId;
-  if (s.journal.mutation(ATTACH).at === 'none' && EXPORT_TROUBLE.has(s.journal.failing?.code ?? ''))
+  const { failing } = s.journal;
+  if (s.journal.mutation(ATTACH).at === 'none' && failing !== null && EXPORT_TROUBLE.has(failing.code))
     return done([
       'the volume was attached before and stays so, with its mapping; sync will publish its export',
     ]);

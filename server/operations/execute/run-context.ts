@@ -1,6 +1,12 @@
 import type { ErrorCode } from '../../core/errors';
 import type { Epoch, OperationChange } from '../../model/ledger';
-import type { JournalEntry, JsonObject, NewJournalEntry, Operation } from '../../model/operation';
+import type {
+  JournalEntry,
+  JsonObject,
+  MutationStep,
+  NewJournalEntry,
+  Operation,
+} from '../../model/operation';
 import type { Facts } from '../decision';
 import type { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
@@ -26,7 +32,7 @@ export interface RunContext {
   readonly facts: Facts;
   waiting: Waiting | null;
   /** When this very run journaled the first intent of this step (monotonic ms); null when another did. */
-  intendedMonotonic(step: string): number | null;
+  intendedMonotonic(step: MutationStep): number | null;
   /**
    * Writes a change, waiting while the database is away, and applies it in memory. A change that names the
    * volume of the operation waits for its turn on that volume, or with `database` throws VOLUME_BUSY.
