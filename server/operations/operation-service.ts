@@ -87,36 +87,41 @@ export class OperationService {
     });
     if (accepted.entry) this.parts.events.publish([accepted.entry]);
     engine.wakeSoon();
-    return this.told(operation);
+    return this.withWaitReason(operation);
   }
 
   /** Throws OPERATION_NOT_FOUND. */
   async read(id: string): Promise<Operation> {
-    return this.found(id, await this.parts.ledger.readOperation(id));
+    return this.orNotFound(id, await this.parts.ledger.readOperation(id));
   }
 
   /** As `read`; of one that has ended, also says what of its journal is not understood. */
   async examined(id: string): Promise<Operation> {
-    return this.found(id, await this.parts.ledger.readExamined(id));
+    return this.orNotFound(id, await this.parts.ledger.readExamined(id));
   }
 
-  private async found(id: string, operation: Operation | null): Promise<Operation> {
-    if (operation) return this.toldOfOthers(this.told(operation));
-    throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
-      details: { operation_id: id },
-    });
+  private async orNotFound(id: string, operation: Operation | null): Promise<Operation> {
+    if (operation) return this.withForeignBlocker(this.withWaitReason(operation));
+    throw notFound(id);
   }
 
+  /** Newest first. */
   async list(filter: OperationFilter): Promise<Operation[]> {
-    return (await this.parts.ledger.listOperations(filter)).map((operation) => this.told(operation));
+    return (await this.parts.ledger.listOperations(filter)).map((operation) =>
+      this.withWaitReason(operation),
+    );
   }
 
+  /** Throws OPERATION_NOT_FOUND. */
   async journal(id: string): Promise<JournalEntry[]> {
     await this.read(id);
     return this.parts.ledger.readJournal(id);
   }
 
-  /** Pending → cancelled; executing → honoured before the next mutation; otherwise TOO_LATE_TO_CANCEL. */
+  /**
+   * A pending operation is cancelled at once, an executing one before its next call to CloudStack. Throws
+   * OPERATION_NOT_FOUND, TOO_LATE_TO_CANCEL.
+   */
   async cancel(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
     const tooLate = () =>
@@ -129,9 +134,7 @@ export class OperationService {
     const outcome = await this.parts.ledger.requestCancel(epoch, id, caller);
     switch (outcome) {
       case 'missing':
-        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
-          details: { operation_id: id },
-        });
+        throw notFound(id);
       case 'ended':
         throw tooLate();
       case 'requested':
@@ -139,7 +142,7 @@ export class OperationService {
         return this.read(id);
       case 'cancelled': {
         const operation = await this.read(id);
-        this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+        await this.publishNewest(id);
         this.parts.events.ended(operation);
         void engine.wake();
         return operation;
@@ -152,8 +155,8 @@ export class OperationService {
   /** A held operation is run again. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
   async retry(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
-    this.released(id, await this.parts.ledger.retryHeld(epoch, id, caller));
-    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    assertReleased(id, await this.parts.ledger.retryHeld(epoch, id, caller));
+    await this.publishNewest(id);
     this.parts.logger.warn('A held operation is run again', { operation_id: id, ...callerNames(caller) });
     await engine.sweep();
     return this.read(id);
@@ -168,11 +171,10 @@ export class OperationService {
     const { ledger } = this.parts;
     const asked = await this.read(id);
     const isHere = asked.applianceId === epoch.applianceId;
-    if (isHere) this.released(id, await ledger.abandonHeld(epoch, id, caller));
-    else {
-      const parts = { ...this.parts, neighbours: engine.neighbours };
-      this.released(id, await abandonElsewhere(parts, asked, caller));
-    }
+    const outcome = isHere
+      ? await ledger.abandonHeld(epoch, id, caller)
+      : await abandonElsewhere({ ...this.parts, neighbours: engine.neighbours }, asked, caller);
+    assertReleased(id, outcome);
     const operation = await this.read(id);
     this.parts.logger.warn('A held operation was abandoned', {
       operation_id: id,
@@ -181,31 +183,22 @@ export class OperationService {
       ...callerNames(caller),
     });
     // The feed is that of this appliance.
-    if (isHere) this.parts.events.publish((await ledger.readJournal(id)).slice(-1));
+    if (isHere) await this.publishNewest(id);
     this.parts.events.ended(operation);
     await engine.sweep();
     return operation;
   }
 
-  private released(id: string, outcome: Release): void {
-    switch (outcome) {
-      case 'released':
-        return;
-      case 'missing':
-        throw new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
-          details: { operation_id: id },
-        });
-      case 'not-held':
-        throw new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is not held`, {
-          details: { operation_id: id },
-        });
-      default:
-        outcome satisfies never;
-    }
+  /** Publishes the entry that the ledger has just written by itself. */
+  private async publishNewest(id: string): Promise<void> {
+    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
   }
 
-  /** Who waits behind a held operation is told so; this is derived, because it changes with the other one. */
-  private told(operation: Operation): Operation {
+  /**
+   * Says of an operation that waits behind a held one which it is. Derived at every read, because the row of an
+   * operation does not change with that of another one.
+   */
+  private withWaitReason(operation: Operation): Operation {
     const { status, held } = operation;
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
     if (status !== 'pending') return operation;
@@ -216,14 +209,14 @@ export class OperationService {
   }
 
   /** The same for one that waits behind an operation of another appliance, which may never come back. */
-  private async toldOfOthers(operation: Operation): Promise<Operation> {
+  private async withForeignBlocker(operation: Operation): Promise<Operation> {
     const { status, waitReason, volumeId, applianceId } = operation;
     const waits = status === 'pending' && waitReason === null && volumeId !== '';
     if (!waits || this.parts.isBusyWith(volumeId)) return operation;
     const [blocker] = await this.parts.ledger.listOperations({ volumeId, status: 'executing', limit: 1 });
     if (!blocker || blocker.applianceId === applianceId) return operation;
-    const told = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
-    return { ...operation, waitReason: told };
+    const reason = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
+    return { ...operation, waitReason: reason };
   }
 
   /**
@@ -265,7 +258,30 @@ export class OperationService {
     return this.parts.events.overtaken(after);
   }
 
+  /** Called with every entry that this process writes or finds. Returns the unsubscribe function. */
   subscribe(listener: (entry: JournalEntry) => void): () => void {
     return this.parts.events.onEntry(listener);
+  }
+}
+
+function notFound(id: string): DaemonError {
+  return new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
+    details: { operation_id: id },
+  });
+}
+
+/** Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
+function assertReleased(id: string, outcome: Release): void {
+  switch (outcome) {
+    case 'released':
+      return;
+    case 'missing':
+      throw notFound(id);
+    case 'not-held':
+      throw new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is not held`, {
+        details: { operation_id: id },
+      });
+    default:
+      outcome satisfies never;
   }
 }
