@@ -43,6 +43,9 @@ export type MutationState =
       readonly settled: boolean;
     };
 
+/** A try whose end is journaled. */
+export type EndedTry = Extract<MutationState, { at: 'ended' }>;
+
 /** States that take an operation further. An intent that is sent again and again does not. */
 const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'done', 'failing'];
 

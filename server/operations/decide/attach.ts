@@ -20,9 +20,9 @@ import { undoAttach } from './undo-attach';
 import {
   doubtOldPlug,
   doubtTheRead,
-  knownVolume,
   leaveTheirRow,
   leaveToNeighbour,
+  presentVolume,
   waitForOpenJobs,
   waitWhileBusy,
 } from './volume';
@@ -84,18 +84,9 @@ function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
   if (state.at === 'intended' || state.at === 'accepted') return attachCall(s, goal);
-  const known = knownVolume(s, goal.volumeId);
-  if (known.do !== 'done') return known;
-  if (known.result.kind === 'absent') {
-    return giveUp(
-      'VOLUME_NOT_FOUND',
-      `Volume ${goal.volumeId} not found in CloudStack: ${known.result.proof}`,
-      {
-        volume_id: goal.volumeId,
-      },
-    );
-  }
-  const volume = known.result.value;
+  const present = presentVolume(s, goal.volumeId);
+  if (present.do !== 'done') return present;
+  const volume = present.result;
   // Attached, but a detach that ran into its deadline may still be running, and its disk may still be
   // arriving.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;

@@ -3,7 +3,7 @@ import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import type { Evidence } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } from '../decision';
-import type { MutationState } from '../journal';
+import type { EndedTry, MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { detachedBefore, endFailed } from './failure';
@@ -134,11 +134,7 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
 }
 
 /** What to do before the disk can be taken; null when no guest runs in this VM. */
-function stillness(
-  s: Situation<'cleanup'>,
-  vmState: string,
-  state: ReturnType<Situation['journal']['mutation']>,
-): Action | null {
+function stillness(s: Situation<'cleanup'>, vmState: string, state: MutationState): Action | null {
   const { test_vm_id: vmId, force_clean: force } = s.operation.request;
   const phase = vmPhase(vmState);
   if (phase === 'still' || phase === 'gone') return null;
@@ -205,11 +201,7 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
 }
 
 /** The call may have had its effect although it did not end well: what has become of the VM decides. */
-function judgeRemoval(
-  s: Situation<'cleanup'>,
-  vmId: string,
-  state: Extract<MutationState, { at: 'ended' }>,
-): Action | Done<Removed> {
+function judgeRemoval(s: Situation<'cleanup'>, vmId: string, state: EndedTry): Action | Done<Removed> {
   const { vm } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
   const said = state.text ?? 'no answer';
@@ -224,11 +216,7 @@ function judgeRemoval(
 }
 
 /** null: it would end the same way. The guards judge the VM and its disks anew. */
-function removeAgain(
-  s: Situation<'cleanup'>,
-  vmId: string,
-  state: Extract<MutationState, { at: 'ended' }>,
-): Action | null {
+function removeAgain(s: Situation<'cleanup'>, vmId: string, state: EndedTry): Action | null {
   if (verdictOf(state) === 'final' || isTriedEnough(s, 'destroy-vm', state)) return null;
   if (s.elapsed(`destroy-vm:${state.tries}`) > 0) {
     const { expunge = true } = s.journal.intent('destroy-vm') ?? {};

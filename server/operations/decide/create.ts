@@ -3,15 +3,13 @@ import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { isObject, type JsonObject, type OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
-import type { MutationState } from '../journal';
+import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
 import { failureCode, failureMessage, intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
 const GIB = 1024 ** 3;
 const STEP = 'create-volume';
-
-type Ended = Extract<MutationState, { at: 'ended' }>;
 
 /**
  * create: check zone and offering → intent → send → job → read back → record size → done. CloudStack sizes
@@ -47,7 +45,7 @@ export function decideCreate(s: Situation<'create'>): Action {
 }
 
 /** Tries again, or ends; an end says what an earlier try whose answer was lost may have left behind. */
-function withoutVolume(s: Situation, end: Ended): Action {
+function withoutVolume(s: Situation, end: EndedTry): Action {
   const next = tryAgainOrGiveUp(s, STEP, end, 'volume creation');
   const isEnd = next.do === 'record' && next.state === 'failing';
   if (!isEnd || !s.journal.mayHaveDoubled(STEP)) return next;
@@ -76,7 +74,7 @@ function lost(s: Situation, jobId: string): Action {
 }
 
 /** There may be a volume of ours that this key does not see: the caller is told which, and how the creation has ended. */
-function notShown(volumeId: string, end: Ended, why: string): Action {
+function notShown(volumeId: string, end: EndedTry, why: string): Action {
   const isMade = end.outcome === 'ok';
   const said = isMade
     ? `CloudStack says that the creation has succeeded (job ${end.jobId})`

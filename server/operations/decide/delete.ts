@@ -3,15 +3,13 @@ import { isLeaving, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation, type Situation } from '../decision';
-import type { MutationState } from '../journal';
+import type { EndedTry, MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
 import { detachedBefore, endFailed, openCall } from './failure';
 import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'delete-volume';
-
-type Call = MutationState;
 
 /**
  * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE;
@@ -63,7 +61,7 @@ function refuseProtected(volumeId: string): Action {
   return giveUp('CLOUDSTACK_REJECTED', message, { volume_id: volumeId });
 }
 
-function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Call): Action {
+function deleteDetached(s: Situation<'delete'>, volumeId: string, call: MutationState): Action {
   const command = commandOf(s, volumeId);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, command);
@@ -125,7 +123,7 @@ export const GONE = 'CloudStack says that the volume was removed before';
  * Sends the delete again after a pause, for as long as a delete may take; then fails with CloudStack's last
  * text.
  */
-function again(s: Situation, volumeId: string, call: Extract<Call, { at: 'ended' }>, why: string): Action {
+function again(s: Situation, volumeId: string, call: EndedTry, why: string): Action {
   if (call.withheld !== null || call.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
   if (s.elapsed('deleting') > LIMITS.DELETE_DEADLINE_MS) {

@@ -17,12 +17,11 @@ import {
   type Mutation,
   type Situation,
 } from '../decision';
-import type { MutationState, MutationStep } from '../journal';
+import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { permit } from './permit';
 import { doubtOldPlug } from './volume';
 
-type Ended = Extract<MutationState, { at: 'ended' }>;
 type Intended = Extract<MutationState, { at: 'intended' }>;
 
 /**
@@ -38,7 +37,7 @@ export function mutate(
   step: MutationStep,
   command: Mutation,
   about: JsonObject = {},
-): Action | Done<Ended> {
+): Action | Done<EndedTry> {
   const state = s.journal.mutation(step);
   switch (state.at) {
     case 'none':
@@ -196,7 +195,7 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
 export function tryAgainOrGiveUp(
   s: Situation,
   step: MutationStep,
-  end: Ended,
+  end: EndedTry,
   what: string,
   about: JsonObject = {},
 ): Action {
@@ -225,7 +224,7 @@ export function tryAgainOrGiveUp(
  * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in transition (a
  * live migration takes minutes), or the server has just started.
  */
-export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: Ended): boolean {
+export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: EndedTry): boolean {
   if (saysNotNow(text)) return s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;
   const waited = saysStarting(text) ? s.elapsed(`server-starts:${step}`) : Number.POSITIVE_INFINITY;
   return tries >= LIMITS.MUTATION_TRIES && waited > LIMITS.SERVER_START_MS;
@@ -235,7 +234,7 @@ export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }:
  * The last look before the call found nothing left to do, and now the wanted state does not hold: either this read is
  * old, or somebody has changed it back. What lasts is tried again, and the guards look again.
  */
-function settledNoLonger(s: Situation, step: MutationStep, end: Ended, about: JsonObject): Action {
+function settledNoLonger(s: Situation, step: MutationStep, end: EndedTry, about: JsonObject): Action {
   const found = end.text ?? 'nothing was left to do';
   if (s.elapsed(`settled:${step}:${end.tries}`) <= LIMITS.READ_SETTLE_MS) {
     const reason = `nothing was sent, because ${found}; CloudStack does not show that any more`;
@@ -249,7 +248,7 @@ function settledNoLonger(s: Situation, step: MutationStep, end: Ended, about: Js
 const REREAD = ['volume', 'vm', 'snapshot', 'ownSnapshots', 'job', 'use'] as const;
 
 /** final: CloudStack would give the same answer again. */
-export function verdictOf(end: Ended): 'final' | 'retry' | 'unknown' {
+export function verdictOf(end: EndedTry): 'final' | 'retry' | 'unknown' {
   switch (end.outcome) {
     case 'refused':
       return 'final';
@@ -263,7 +262,7 @@ export function verdictOf(end: Ended): 'final' | 'retry' | 'unknown' {
   }
 }
 
-export function failureMessage(end: Ended, what: string): string {
+export function failureMessage(end: EndedTry, what: string): string {
   if (end.outcome === 'ok')
     return `CloudStack says that the ${what} has succeeded (job ${end.jobId}), and the volume does not show its effect`;
   if (end.outcome === 'unknown' || (end.code === null && end.text === null)) {
@@ -273,7 +272,7 @@ export function failureMessage(end: Ended, what: string): string {
   return `CloudStack ${what} failed: CloudStack API error ${end.code ?? 530}: ${end.text ?? 'no text'}`;
 }
 
-export function failureCode(end: Ended): ErrorCode {
+export function failureCode(end: EndedTry): ErrorCode {
   if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
   if (saysFull(end.text)) return 'NO_FREE_SLOT';
   return (

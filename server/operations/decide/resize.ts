@@ -5,7 +5,7 @@ import { type Action, giveUp, type Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, presentVolume, waitWhileBusy } from './volume';
 
 const GIB = 1024 ** 3;
 const STEP = 'resize-volume';
@@ -25,14 +25,9 @@ export function decideResize(s: Situation<'resize'>): Action {
     const step = mutate(s, STEP, { name: 'resizeVolume', volumeId, sizeGiB });
     return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
   }
-  const known = knownVolume(s, volumeId);
-  if (known.do !== 'done') return known;
-  const details = { volume_id: volumeId };
-  if (known.result.kind === 'absent') {
-    const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
-    return giveUp('VOLUME_NOT_FOUND', why, details);
-  }
-  const volume = known.result.value;
+  const present = presentVolume(s, volumeId);
+  if (present.do !== 'done') return present;
+  const volume = present.result;
   if (volume.size === null) return sizeUnknown(s, volume);
   if (call.at === 'ended' && call.withheld !== null) return tryAgainOrGiveUp(s, STEP, call, 'volume resize');
   if (volume.size >= size) {
@@ -42,7 +37,12 @@ export function decideResize(s: Situation<'resize'>): Action {
   }
   const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, volume, 'resize');
   if (pause) return pause;
-  const about: JsonObject = { ...details, vm_id: volume.vmId, size_gib: sizeGiB, size_before: volume.size };
+  const about: JsonObject = {
+    volume_id: volumeId,
+    vm_id: volume.vmId,
+    size_gib: sizeGiB,
+    size_before: volume.size,
+  };
   return call.at === 'none'
     ? intend(s, STEP, about)
     : tryAgainOrGiveUp(s, STEP, call, 'volume resize', about);

@@ -1,17 +1,15 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
-import type { MutationState } from '../journal';
+import type { EndedTry } from '../journal';
 import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { plugData } from './intent';
 import { failureCode, intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { knownVolume, waitWhileBusy } from './volume';
+import { presentVolume, waitWhileBusy } from './volume';
 
 const STEP = 'revert-volume';
-
-type Ended = Extract<MutationState, { at: 'ended' }>;
 
 /**
  * revert: read volume and snapshot → intent → send → job → done. It replaces the content of the volume, so
@@ -33,13 +31,9 @@ export function decideRevert(s: Situation<'revert'>): Action {
   const { volume: shown } = s.facts;
   if (call.at === 'ended' && !call.settled && shown?.kind === 'unknown' && isHidden(s))
     return call.outcome === 'ok' ? completeUnseen(s, shown.why) : notProven(volumeId, snapshotId, call);
-  const known = knownVolume(s, volumeId);
-  if (known.do !== 'done') return known;
-  if (known.result.kind === 'absent') {
-    const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
-    return giveUp('VOLUME_NOT_FOUND', why, { volume_id: volumeId });
-  }
-  const volume = known.result.value;
+  const present = presentVolume(s, volumeId);
+  if (present.do !== 'done') return present;
+  const volume = present.result;
   if (call.at === 'ended' && !call.settled) return end(s, volume, call);
   const busy = waitWhileBusy(s, volume, 'revert');
   if (busy) return busy;
@@ -73,7 +67,7 @@ function completeUnseen({ operation: { request } }: Situation<'revert'>, why: st
   };
 }
 
-function end(s: Situation<'revert'>, volume: CloudVolume, call: Ended): Action {
+function end(s: Situation<'revert'>, volume: CloudVolume, call: EndedTry): Action {
   const { snapshot_id: snapshotId } = s.operation.request;
   const busy = waitWhileBusy(s, volume, 'revert');
   if (busy) return busy;
@@ -92,7 +86,7 @@ function end(s: Situation<'revert'>, volume: CloudVolume, call: Ended): Action {
   };
 }
 
-function notProven(volumeId: string, snapshotId: string, call: Ended): Action {
+function notProven(volumeId: string, snapshotId: string, call: EndedTry): Action {
   const said =
     call.text === null
       ? 'CloudStack did not say how it ended'

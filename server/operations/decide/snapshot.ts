@@ -2,15 +2,13 @@ import type { CloudSnapshot, CloudVolume } from '../../cloudstack/cloud';
 import { snapshotPhase } from '../../cloudstack/snapshot-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject, OperationOf } from '../../model/operation';
-import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import type { MutationState } from '../journal';
+import { type Action, giveUp, type Situation } from '../decision';
+import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, knownVolume, mayHaveWorked, waitWhileBusy } from './volume';
+import { doubtTheRead, mayHaveWorked, presentVolume, waitWhileBusy } from './volume';
 
 const STEP = 'create-snapshot';
-
-type Ended = Extract<MutationState, { at: 'ended' }>;
 
 /**
  * snapshot: read → intent → send → job → find it → done. What identifies a snapshot as ours is the answer to
@@ -55,14 +53,6 @@ function about(operation: OperationOf<'snapshot'>, volume: CloudVolume): JsonObj
   return { volume_id: volume.id, vm_id: volume.vmId, name: ownSnapshotName(operation) };
 }
 
-function presentVolume(s: Situation<'snapshot'>, volumeId: string): Action | Done<CloudVolume> {
-  const known = knownVolume(s, volumeId);
-  if (known.do !== 'done') return known;
-  if (known.result.kind === 'seen') return done(known.result.value);
-  const why = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
-  return giveUp('VOLUME_NOT_FOUND', why, { volume_id: volumeId });
-}
-
 /** null: the volume is where the request says, or it says nothing. Elsewhere it may have another content by now. */
 function refuseElsewhere({ operation }: Situation<'snapshot'>, { id, vmId }: CloudVolume): Action | null {
   const { on_vm: wanted } = operation.request;
@@ -72,7 +62,7 @@ function refuseElsewhere({ operation }: Situation<'snapshot'>, { id, vmId }: Clo
   return giveUp('VOLUME_ATTACHED_ELSEWHERE', message, { volume_id: id, vm_id: vmId });
 }
 
-function judge(s: Situation<'snapshot'>, call: Ended): Action {
+function judge(s: Situation<'snapshot'>, call: EndedTry): Action {
   if (call.outcome === 'refused' && !call.settled) return tryAgainOrGiveUp(s, STEP, call, 'snapshot');
   const { volume_id: volumeId } = s.operation.request;
   const own = s.facts.ownSnapshots;
@@ -107,7 +97,7 @@ function judge(s: Situation<'snapshot'>, call: Ended): Action {
 }
 
 /** No snapshot of the try stands. A row in state Error proves that it has failed; no row at all proves nothing. */
-function missing(s: Situation<'snapshot'>, call: Ended, own: readonly CloudSnapshot[]): Action {
+function missing(s: Situation<'snapshot'>, call: EndedTry, own: readonly CloudSnapshot[]): Action {
   const { volume_id: volumeId } = s.operation.request;
   const hasFailed = own.some(({ id }) => call.snapshotId === null || id === call.snapshotId);
   if (!hasFailed) {

@@ -4,7 +4,7 @@ import { type StateCall, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
-import type { MutationState, MutationStep } from '../journal';
+import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { permitNeighbour, samePlug } from './permit-parts';
 
@@ -30,6 +30,15 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
     );
   }
   return { do: 'back-off', step: 'read-volume', reason: volume.why, forget: ['volume'] };
+}
+
+/** As knownVolume; a volume that is proven to be gone ends the operation with VOLUME_NOT_FOUND. */
+export function presentVolume(s: Situation, volumeId: string): Action | Done<CloudVolume> {
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'seen') return done(known.result.value);
+  const message = `Volume ${volumeId} not found in CloudStack: ${known.result.proof}`;
+  return giveUp('VOLUME_NOT_FOUND', message, { volume_id: volumeId });
 }
 
 /**
@@ -68,7 +77,7 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
 }
 
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
-export function mayHaveWorked({ outcome, code, text }: Extract<MutationState, { at: 'ended' }>): boolean {
+export function mayHaveWorked({ outcome, code, text }: EndedTry): boolean {
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';
 }
 
