@@ -1,3 +1,4 @@
+import { GIB } from '../../core/gib';
 import { parseDsn } from '../../database/connection/dsn';
 import { caFile } from './ca-file';
 import {
@@ -23,7 +24,6 @@ import {
 } from './values';
 import { optional, secret, withDefault } from './variable';
 
-const GIB = 1024 ** 3;
 const port = integer(1, 65_535);
 
 export const DEFAULT_DSN = 'oma_user:oma_password@tcp(localhost:3306)/migratekit_oma?parseTime=true';

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { stateOf } from '../../cloudstack/volume-states';
+import { GIB } from '../../core/gib';
 import type { ResolvedVolume } from '../../daemon/volumes/resolve-volume';
 import type { VolumePage, VolumeSummary } from '../../daemon/volumes/volume-list';
 import { isReadOnly } from '../../model/export-metadata';
@@ -7,7 +8,6 @@ import { resolvedVolumeSchema, volumeListSchema } from '../schemas/volumes';
 import { pathOf } from './replies';
 import { replyOf } from './reply-of';
 
-const GIB = 1024 ** 3;
 const listed = volumeListSchema.shape.volumes.element;
 
 export function volumeListReply(page: VolumePage) {

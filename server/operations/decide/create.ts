@@ -1,5 +1,6 @@
 import type { CloudOwner, CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
+import { wholeGiB } from '../../core/gib';
 import { LIMITS } from '../../core/limits';
 import { isObject, type JsonObject, type OperationOf } from '../../model/operation';
 import { type Action, giveUp, type Offer, type Situation } from '../decision';
@@ -8,7 +9,6 @@ import { endFailed, openCall } from './failure';
 import { failureCode, failureMessage, intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
-const GIB = 1024 ** 3;
 const STEP = 'create-volume';
 
 /**
@@ -111,7 +111,7 @@ function check(s: Situation<'create'>): Action {
     const nameTaken = sameNameTaken(request.name, offer);
     if (nameTaken) return nameTaken;
   }
-  const wanted = Math.ceil(request.size / GIB);
+  const wanted = wholeGiB(request.size);
   if (!offer.offering.customized && offer.offering.sizeGiB < wanted) {
     return giveUp(
       'CLOUDSTACK_REJECTED',

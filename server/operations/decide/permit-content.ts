@@ -1,6 +1,7 @@
 import type { CloudSnapshot, CloudVolume } from '../../cloudstack/cloud';
 import { snapshotPhase } from '../../cloudstack/snapshot-states';
 import { stateOf } from '../../cloudstack/volume-states';
+import { GIB } from '../../core/gib';
 import { describeHolders } from '../../devices/disk-users';
 import type { Evidence } from '../../model/evidence';
 import type { Guards, Intent, Policy } from '../decision';
@@ -29,7 +30,7 @@ export function permitResize(
   const known = seenVolume(volumeId, guards);
   if ('permit' in known) return known.permit;
   const volume = known.value;
-  const wanted = sizeGiB * 1024 ** 3;
+  const wanted = sizeGiB * GIB;
   if (volume.size === null) return wait('VOLUME_STATE', 'CloudStack does not say how large the volume is');
   if (volume.size === wanted) return { verdict: 'settled', reason: 'the volume has that size already' };
   if (volume.size > wanted) {

@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { GIB, wholeGiB } from '../../core/gib';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Situation } from '../decision';
@@ -7,7 +8,6 @@ import { followSize } from './follow-size';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, presentVolume, waitWhileBusy } from './volume';
 
-const GIB = 1024 ** 3;
 const STEP = 'resize-volume';
 
 /**
@@ -19,7 +19,7 @@ export function decideResize(s: Situation<'resize'>): Action {
   const { volume_id: volumeId, size } = s.operation.request;
   const { failing } = s.journal;
   if (failing) return endFailed(failing, openCall(s, STEP));
-  const sizeGiB = Math.ceil(size / GIB);
+  const sizeGiB = wholeGiB(size);
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
     const step = mutate(s, STEP, { name: 'resizeVolume', volumeId, sizeGiB });
