@@ -181,9 +181,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'likeness-adopted',
     what: 'a createVolume whose answer is lost takes a volume of its name for its own',
     file: 'server/operations/execute/actions.ts',
-    find: 'if (!(error instanceof CloudError)) throw way.hasLeft || resent ? error : unsent(run, jobId, error);\n    await answered(run, step, jobId, error, resent);',
+    find: '      if (!resent) noteIfUnsent(run, jobId, departure);\n      throw error;\n    }\n    await endOrThrow(run, step, jobId, error, resent);',
     replace:
-      "if (!(error instanceof CloudError)) throw way.hasLeft || resent ? error : unsent(run, jobId, error);\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await answered(run, step, jobId, error, resent);",
+      "      if (!resent) noteIfUnsent(run, jobId, departure);\n      throw error;\n    }\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await endOrThrow(run, step, jobId, error, resent);",
     seed: 219,
   },
   {

@@ -124,16 +124,16 @@ async function send(run: RunContext, action: Send): Promise<void> {
   run.forget(['unsent', 'job', 'guards']);
   run.otherRuns.denials.forget(action.jobId);
   const { command } = action;
-  const way = new WayOut(run.parts.clock, guards.readAtMs);
-  if (isSynchronous(command)) return callAndWait(run, action, command, way);
-  return callWithJob(run, action, command, way);
+  const departure = new DepartureGate(run.parts.clock, guards.readAtMs);
+  if (isSynchronous(command)) return callAndWait(run, action, command, departure);
+  return callWithJob(run, action, command, departure);
 }
 
 async function callWithJob(
   run: RunContext,
   { step, jobId, resent }: Send,
   command: CloudCommand,
-  way: WayOut,
+  departure: DepartureGate,
 ): Promise<void> {
   if (command.name === 'createVolume') {
     run.parts.logger.info(VOLUME_CREATING, {
@@ -143,7 +143,7 @@ async function callWithJob(
     });
   }
   try {
-    const accepted = await run.active(() => run.parts.cloud.submit(command, jobId, way.departs));
+    const accepted = await run.active(() => run.parts.cloud.submit(command, jobId, departure.departs));
     const { volumeId, snapshotId } = accepted;
     const data = {
       job_id: jobId,
@@ -157,8 +157,11 @@ async function callWithJob(
       waiting: null,
     });
   } catch (error) {
-    if (!(error instanceof CloudError)) throw way.hasLeft || resent ? error : unsent(run, jobId, error);
-    await answered(run, step, jobId, error, resent);
+    if (!(error instanceof CloudError)) {
+      if (!resent) noteIfUnsent(run, jobId, departure);
+      throw error;
+    }
+    await endOrThrow(run, step, jobId, error, resent);
   }
 }
 
@@ -166,7 +169,7 @@ async function callWithJob(
  * Whether a call has left. It does not when the credentials had to be waited for (the database is slow): what may
  * forbid the call was looked at too long ago by then, and is looked at again.
  */
-class WayOut {
+class DepartureGate {
   hasLeft = false;
 
   constructor(
@@ -184,17 +187,19 @@ class WayOut {
   };
 }
 
-/** The database with its credentials was away, for one: CloudStack knows nothing of the call. Returns the error. */
-function unsent(run: RunContext, jobId: string, error: unknown): unknown {
-  run.learn({ unsent: jobId });
-  return error;
+/**
+ * After an error that is not CloudStack's, as of the database with its credentials: a call that has not left is sent
+ * without asking for its job first.
+ */
+function noteIfUnsent(run: RunContext, jobId: string, { hasLeft }: DepartureGate): void {
+  if (!hasLeft) run.learn({ unsent: jobId });
 }
 
 /**
- * Handles an error by what it says about the call: refused, certainly not started, unknown, or a job id
- * already taken.
+ * What an error says about the call. Refused: the try has ended. A job id that is taken: its job is queried.
+ * Certainly not started, or unknown: the error is thrown, and the run tries again.
  */
-async function answered(
+async function endOrThrow(
   run: RunContext,
   step: MutationStep,
   jobId: string,
@@ -232,15 +237,18 @@ async function callAndWait(
   run: RunContext,
   { step, jobId }: Send,
   call: SynchronousCall,
-  way: WayOut,
+  departure: DepartureGate,
 ): Promise<void> {
   const finish = (data: JsonObject) =>
     run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, ...data } }], waiting: null });
   try {
-    await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call, way.departs))) });
+    await finish({ outcome: 'ok', ...(await run.active(() => execute(run, call, departure.departs))) });
   } catch (error) {
-    if (!(error instanceof CloudError)) throw way.hasLeft ? error : unsent(run, jobId, error);
-    if (error.outcome !== 'unknown') await answered(run, step, jobId, error);
+    if (!(error instanceof CloudError)) {
+      noteIfUnsent(run, jobId, departure);
+      throw error;
+    }
+    if (error.outcome !== 'unknown') await endOrThrow(run, step, jobId, error);
     else await finish({ outcome: 'unknown', code: error.code, text: error.text });
   } finally {
     run.forget(ABOUT_THE_VOLUME);
