@@ -44,14 +44,16 @@ export class OperationRun implements RunContext {
   private slotTaken = false;
   /** By call: how often it has failed in a row. Another call's success does not reset it. */
   private readonly attempts = new Map<string, number>();
+  /** By stage: when a decision first asked how long it has lasted (monotonic ms). */
   private readonly stages = new Map<string, number>();
   /** Ends the pause between two tries. */
   private wake = new AbortController();
-  private readonly intended = new Map<string, number>();
+  /** By step: when this run journaled its first intent (monotonic ms). */
+  private readonly intendedAt = new Map<string, number>();
   /** The row may say that this operation waits. */
   private waitIsStored: boolean;
-  /** What was noted, and is being written. */
-  private behind: Promise<void> = Promise.resolve();
+  /** The writes of `noteSeen`, one after the other; a change waits for them. */
+  private pendingNotes: Promise<void> = Promise.resolve();
 
   constructor(
     readonly parts: EngineParts,
@@ -120,7 +122,7 @@ export class OperationRun implements RunContext {
   }
 
   intendedMonotonic(step: string): number | null {
-    return this.intended.get(step) ?? null;
+    return this.intendedAt.get(step) ?? null;
   }
 
   private async readJournal(): Promise<void> {
@@ -260,9 +262,17 @@ export class OperationRun implements RunContext {
     change: Omit<OperationChange, 'at' | 'after'>,
     waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',
   ): Promise<JournalEntry[]> {
+    return this.untilWritten(() => this.append(change), waitsFor);
+  }
+
+  /** Repeats a write while the database is away, and unless told otherwise while another operation has the volume. */
+  private async untilWritten<T>(
+    write: () => Promise<T>,
+    waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.append(change);
+        return await write();
       } catch (error) {
         const isBusy = error instanceof DaemonError && error.code === 'VOLUME_BUSY';
         if (isBusy && waitsFor === 'database') throw error;
@@ -297,7 +307,7 @@ export class OperationRun implements RunContext {
     const entries = await this.write(change);
     for (const { step, state } of entries)
       if (state === 'intent' && this.journal.firstIntent(step) === null)
-        this.intended.set(step, this.parts.clock.monotonic());
+        this.intendedAt.set(step, this.parts.clock.monotonic());
     this.journal = this.journal.with(entries);
     return entries;
   }
@@ -308,24 +318,15 @@ export class OperationRun implements RunContext {
     // Its number in the feed is not known yet; nothing is decided by it.
     const place = { id: 0, operationId: this.operation.id, sequence: change.after + 1, at: change.at };
     this.journal = this.journal.with([{ ...place, ...entry }]);
-    this.behind = this.behind.then(() => this.writeSeen(change));
+    this.pendingNotes = this.pendingNotes.then(async () => {
+      await this.untilWritten(() => this.write(change));
+    });
     // Whoever waits for it hears of it.
-    this.behind.catch(() => {});
+    this.pendingNotes.catch(() => {});
   }
 
   written(): Promise<void> {
-    return this.behind;
-  }
-
-  private async writeSeen(change: OperationChange): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.write(change);
-        return;
-      } catch (error) {
-        await this.waitForDatabase(error, attempt);
-      }
-    }
+    return this.pendingNotes;
   }
 
   private changeOf(wanted: Omit<OperationChange, 'at' | 'after'>): OperationChange {
