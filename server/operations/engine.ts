@@ -13,7 +13,7 @@ import type { EngineParts, OtherRuns } from './parts';
 import { VmJobQueue } from './vm-job-queue';
 
 /** What a run may end with without a mistake of this program. */
-const COVERED: readonly ErrorCode[] = ['LEASE_LOST', 'DATABASE_UNAVAILABLE'];
+const EXPECTED: readonly ErrorCode[] = ['LEASE_LOST', 'DATABASE_UNAVAILABLE'];
 
 export interface RunningOperation {
   readonly operation: Operation;
@@ -66,11 +66,11 @@ export class Engine implements OtherRuns {
    * round: under load there is always something more to claim.
    */
   start(): Promise<void> {
-    const resolveStarted = new Promise<void>((resolve) => {
+    const started = new Promise<void>((resolve) => {
       this.resolveStarted = resolve;
     });
     void this.sweep();
-    return resolveStarted;
+    return started;
   }
 
   /**
@@ -192,8 +192,8 @@ export class Engine implements OtherRuns {
     // A run may end while the answer is under way, which then still names its operation. None begins meanwhile.
     const running = new Set(this.runs.keys());
     const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
-    const there = new Set(executing.map(({ id }) => id));
-    for (const id of this.held.keys()) if (!there.has(id)) this.held.delete(id);
+    const stillExecuting = new Set(executing.map(({ id }) => id));
+    for (const id of this.held.keys()) if (!stillExecuting.has(id)) this.held.delete(id);
     const orphans = executing.filter(({ id }) => !running.has(id));
     let resumed = 0;
     for (const operation of orphans) {
@@ -280,8 +280,8 @@ export class Engine implements OtherRuns {
    * ends every process at the same step must not take everybody else along for ever.
    */
   private async runFailed(run: OperationRun, error: unknown): Promise<void> {
-    const covered = error instanceof DaemonError && COVERED.includes(error.code);
-    if (!covered && !this.stopping.signal.aborted) {
+    const isExpected = error instanceof DaemonError && EXPECTED.includes(error.code);
+    if (!isExpected && !this.stopping.signal.aborted) {
       const crash = { progress: run.journal.progress, error: messageOf(error) };
       const noted = this.parts.ledger.noteCrash(this.epoch, run.operation.id, crash).catch(() => undefined);
       await Promise.race([noted, this.parts.clock.sleep(LIMITS.CRASH_NOTE_MS)]);

@@ -255,8 +255,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'poison-not-noted',
     what: 'an operation that ends every process is never held',
     file: 'server/operations/engine.ts',
-    find: 'if (!covered && !this.stopping.signal.aborted) {',
-    replace: 'if (!covered && this.stopping.signal.aborted) {',
+    find: 'if (!isExpected && !this.stopping.signal.aborted) {',
+    replace: 'if (!isExpected && this.stopping.signal.aborted) {',
     seed: 12,
   },
   {

@@ -73,7 +73,7 @@ function leftByRemoval(s: Situation<'cleanup'>): string[] | null {
 function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true> {
   const { request } = s.operation;
   if (s.journal.mutation('detach-volume').at === 'none') {
-    const waiting = takePlace(s, goal) ?? stopVm(s);
+    const waiting = reserveSlot(s, goal) ?? stopVm(s);
     if (waiting) return waiting;
   }
   const step = detach(s, { volumeId: request.volume_id, force: false, onlyFromVm: request.test_vm_id });
@@ -84,7 +84,7 @@ function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true>
  * Nothing is stopped or detached before this VM has a slot for the disk, which is held until the end, and CloudStack shows
  * it in a state in which it takes one: the disk would be left with nobody.
  */
-function takePlace(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
+function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (s.journal.mutation('stop-vm').at !== 'none') return null;
   const known = knownVolume(s, goal.volumeId);
   if (known.do !== 'done') return known;
@@ -96,16 +96,19 @@ function takePlace(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
 function waitForAppliance(s: Situation<'cleanup'>, vmId: string): Action | null {
   const { appliance } = s.facts;
   if (!appliance) return { do: 'read-appliance', vmId };
-  const may = permitVm(appliance, vmId, ['running', 'still']);
-  switch (may.verdict) {
+  const answer = permitVm(appliance, vmId, ['running', 'still']);
+  switch (answer.verdict) {
     case 'refuse':
-      return giveUp(may.code, may.message, may.details);
+      return giveUp(answer.code, answer.message, answer.details);
     case 'wait':
       return s.elapsed('appliance') > LIMITS.VM_MOVING_DEADLINE_MS
-        ? giveUp(may.code, may.reason, { vm_id: vmId })
-        : { do: 'back-off', step: 'read-vm', reason: may.reason, forget: ['appliance', 'volume'] };
-    default:
+        ? giveUp(answer.code, answer.reason, { vm_id: vmId })
+        : { do: 'back-off', step: 'read-vm', reason: answer.reason, forget: ['appliance', 'volume'] };
+    case 'settled':
+    case 'go':
       return null;
+    default:
+      return answer satisfies never;
   }
 }
 
@@ -130,11 +133,11 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
       vm_id: vmId,
     });
   }
-  return stillness(s, vmState, state);
+  return stopRunning(s, vmState, state);
 }
 
 /** What to do before the disk can be taken; null when no guest runs in this VM. */
-function stillness(s: Situation<'cleanup'>, vmState: string, state: MutationState): Action | null {
+function stopRunning(s: Situation<'cleanup'>, vmState: string, state: MutationState): Action | null {
   const { test_vm_id: vmId, force_clean: force } = s.operation.request;
   const phase = vmPhase(vmState);
   if (phase === 'still' || phase === 'gone') return null;

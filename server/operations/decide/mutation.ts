@@ -77,12 +77,12 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
       };
     case 'absent':
     case 'forgotten':
-      // Both the reply and the job are lost: only reading the volume can show what happened.
+      // Both the reply and the job are lost.
       if (s.facts.taken === jobId)
-        return lostJob(step, jobId, 'CloudStack took the job and does not know it any more');
+        return endUnknown(step, jobId, 'CloudStack took the job and does not know it any more');
       // Nothing but its job shows that it has happened, and what was written since then would be lost.
       if (found === 'forgotten' && command.name === 'revertSnapshot')
-        return lostJob(
+        return endUnknown(
           step,
           jobId,
           'the answer was lost, and CloudStack may have deleted the job since then',
@@ -105,11 +105,10 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
   }
 }
 
-/** Without a job, only reading the volume can show what a lost call did. */
+/** A call without a job cannot be asked about. */
 function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
   if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
-  const data = { job_id: jobId, outcome: 'unknown', text: 'the answer was lost' };
-  return { do: 'record', step, state: 'finished', data };
+  return endUnknown(step, jobId, 'the answer was lost');
 }
 
 /**
@@ -154,7 +153,8 @@ function withheld(step: MutationStep, jobId: string, why: JsonObject): Action {
   return { do: 'record', step, state: 'refused', data: { job_id: jobId, ...why } };
 }
 
-function lostJob(step: MutationStep, jobId: string, text: string): Action {
+/** Ends a try of which only reading what it was to change can show what it has done. */
+function endUnknown(step: MutationStep, jobId: string, text: string): Action {
   return { do: 'record', step, state: 'finished', data: { job_id: jobId, outcome: 'unknown', text } };
 }
 
@@ -214,7 +214,7 @@ export function tryAgainOrGiveUp(
       do: 'back-off',
       step,
       reason: failureMessage(end, what),
-      forget: [...REREAD],
+      forget: REREAD,
     };
   }
   return intend(s, step, about);

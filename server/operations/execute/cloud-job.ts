@@ -20,20 +20,20 @@ export async function awaitJob(
   const place = run.otherRuns.vmJobs.join(action.vmId);
   const { policy, watcher, exports } = run.parts;
   const bell = new Bell();
-  const heard = ({ type }: DeviceEvent) => {
+  const onDeviceEvent = ({ type }: DeviceEvent) => {
     bell.ring();
     if (action.step === 'attach-volume' && type === 'added') exports.anticipate?.();
   };
-  const silence = action.vmId === policy().applianceVmId ? watcher.onEvent(heard) : null;
+  const unsubscribe = action.vmId === policy().applianceVmId ? watcher.onEvent(onDeviceEvent) : null;
   try {
-    return await untilEnded(run, action, place.first, bell);
+    return await pollUntilEnded(run, action, place.first, bell);
   } finally {
-    silence?.();
+    unsubscribe?.();
     place.leave();
   }
 }
 
-async function untilEnded(
+async function pollUntilEnded(
   run: RunContext,
   { step, jobId, volumeId }: Extract<Action, { do: 'await-job' }>,
   first: AbortSignal,
@@ -41,20 +41,21 @@ async function untilEnded(
 ): Promise<Operation | null> {
   const { clock } = run.parts;
   const begun = clock.monotonic();
-  const pause = pauses(run, first, bell);
+  const pause = pauseBetweenPolls(run, first, bell);
   run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
   // A job behind others of its VM has not begun, so it is queried at once only when it is first.
   if (!first.aborted) await pause();
   while (!run.signal.aborted) {
     const job = await askForJob(run, jobId);
-    if (job === 'denied') await tell(run, step, `CloudStack denies job ${jobId}, which it had accepted`);
+    if (job === 'denied')
+      await announceOnce(run, step, `CloudStack denies job ${jobId}, which it had accepted`);
     else if (job === 'absent') {
       const busy = volumeId === null ? null : await stillBusy(run, volumeId);
       if (busy === null) {
         const text = 'CloudStack does not know the job any more';
         return end(run, step, jobId, { outcome: 'unknown', text });
       }
-      await tell(run, step, `CloudStack denies job ${jobId}, which it had accepted, and ${busy}`);
+      await announceOnce(run, step, `CloudStack denies job ${jobId}, which it had accepted, and ${busy}`);
     } else if (job.status === 'succeeded')
       return end(run, step, jobId, {
         outcome: 'ok',
@@ -82,7 +83,7 @@ async function untilEnded(
 }
 
 /** Journals and logs a reason when it is another than the last. */
-async function tell(run: RunContext, step: MutationStep, reason: string): Promise<void> {
+async function announceOnce(run: RunContext, step: MutationStep, reason: string): Promise<void> {
   if (run.waiting?.reason !== reason) await run.announce(step, reason);
 }
 
@@ -107,7 +108,7 @@ class Bell {
 }
 
 /** The pause between two polls of the job; long while other jobs of the VM are ahead of this one. */
-function pauses(
+function pauseBetweenPolls(
   { parts: { clock }, otherRuns: { vmJobs }, signal }: RunContext,
   first: AbortSignal,
   bell: Bell,
