@@ -136,7 +136,8 @@ async function publish(
   step: Extract<RepairStep, { kind: 'publish' }>,
 ): Promise<NewExport | null> {
   const { ledger, exports } = parts;
-  for (let published: ExportTarget | null = null; ; ) {
+  let published: ExportTarget | null = null;
+  for (;;) {
     const row = await ledger.readExport(step.volumeId);
     if (row && isWithdrawn(row)) {
       if (published !== null) await exports.withdraw(published.name);

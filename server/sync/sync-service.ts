@@ -18,6 +18,17 @@ export interface SyncParts extends Omit<ObserveParts, 'neighbours'>, ApplyParts,
   owner(): { epoch: Epoch; applianceVmId: string };
 }
 
+/** What is left of a plan once its repairs were looked at again. */
+interface ExaminedPlan {
+  readonly repairs: readonly Repair[];
+  /** Volumes that are left alone. */
+  readonly skipped: ReadonlySet<string>;
+  /** What could not be looked at again, as sentences. */
+  readonly unavailable: readonly string[];
+  /** The drifts that are named by these sentences (`keyOf`). */
+  readonly unseen: ReadonlySet<string>;
+}
+
 /** observe → plan → apply, one run at a time. */
 export class SyncService {
   /** The last report that was no dry run, including drifts that it could not check again. */
@@ -39,14 +50,14 @@ export class SyncService {
   /** Runs of different kinds queue, so that a dry run is never answered with a real one. */
   run(options: { dryRun: boolean; reason: string }): Promise<SyncReport> {
     const next = this.running.then(
-      () => this.once(options),
-      () => this.once(options),
+      () => this.runOnce(options),
+      () => this.runOnce(options),
     );
     this.running = next.catch(() => undefined);
     return next;
   }
 
-  private async once({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> {
+  private async runOnce({ dryRun, reason }: { dryRun: boolean; reason: string }): Promise<SyncReport> {
     const { clock } = this.parts;
     const { epoch, applianceVmId } = this.parts.owner();
     const startedAt = clock.now();
@@ -58,21 +69,7 @@ export class SyncService {
       applianceVmId,
       this.stuck(),
     );
-    const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
-    const repairs: Repair[] = [];
-    const unavailable = [...observation.unavailable];
-    const unseen = new Set<string>();
-    for (const repair of plan(observation)) {
-      const { volumeId } = repair.drift;
-      const again = (await isOvertaken(this.parts, repair, sinceEntry))
-        ? null
-        : await lookAgain(this.parts, repair, observation);
-      if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
-      else if (volumeId !== null) skipped.add(volumeId);
-      if (again?.kind !== 'unknown') continue;
-      unavailable.push(`volume ${volumeId ?? ''} could not be looked at again: ${again.why}`);
-      unseen.add(keyOf(repair.drift));
-    }
+    const { repairs, skipped, unavailable, unseen } = await this.examine(observation, sinceEntry, isShown);
     const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, sinceEntry);
     const report: SyncReport = {
       startedAt,
@@ -86,23 +83,51 @@ export class SyncService {
         exports: observation.exports.length,
       },
       judged: isComplete(observation),
-      unavailable,
+      unavailable: [...observation.unavailable, ...unavailable],
       drifts: [...found, ...this.notJudged(observation, found, unseen)],
       skippedVolumes: skipped.size,
     };
-    if (!dryRun) {
-      this.remember(observation);
-      this.last = report;
-      if (report.judged) {
-        this.lastJudgedAt = report.finishedAt;
-        this.lastJudgedMonotonic = clock.monotonic();
-      }
-    }
+    if (!dryRun) this.keep(report, observation);
     // Whoever asks for a dry run sees what would be deleted.
     if (dryRun && report.judged && !(await this.isAdoptionShown(epoch)))
       await this.parts.ledger.noteAdoptionShown(epoch);
     this.log(report);
     return report;
+  }
+
+  /**
+   * Plans, and looks again at what CloudStack and the guest may not show any more. Rows of the old daemon are spared
+   * while `isShown` is false. Throws DATABASE_UNAVAILABLE.
+   */
+  private async examine(
+    observation: Observation,
+    sinceEntry: number,
+    isShown: boolean,
+  ): Promise<ExaminedPlan> {
+    const repairs: Repair[] = [];
+    const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
+    const unavailable: string[] = [];
+    const unseen = new Set<string>();
+    for (const repair of plan(observation)) {
+      const { volumeId } = repair.drift;
+      const again = (await isOvertaken(this.parts, repair, sinceEntry))
+        ? null
+        : await lookAgain(this.parts, repair, observation);
+      if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
+      else if (volumeId !== null) skipped.add(volumeId);
+      if (again?.kind !== 'unknown') continue;
+      unavailable.push(`volume ${volumeId ?? ''} could not be looked at again: ${again.why}`);
+      unseen.add(keyOf(repair.drift));
+    }
+    return { repairs, skipped, unavailable, unseen };
+  }
+
+  private keep(report: SyncReport, observation: Observation): void {
+    this.rememberTransitional(observation);
+    this.last = report;
+    if (!report.judged) return;
+    this.lastJudgedAt = report.finishedAt;
+    this.lastJudgedMonotonic = this.parts.clock.monotonic();
   }
 
   /**
@@ -141,7 +166,7 @@ export class SyncService {
     return new Map(old.map(([id, { state }]) => [id, state]));
   }
 
-  private remember({ volumes }: Observation): void {
+  private rememberTransitional({ volumes }: Observation): void {
     if (volumes === null) return;
     const now = this.parts.clock.monotonic();
     const known = this.transitional;

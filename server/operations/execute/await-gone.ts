@@ -28,7 +28,7 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
   const { timeoutMs } = action;
   const first = await watcher.scan();
   const row = await run.active(() => run.parts.ledger.readMapping(action.volumeId));
-  if (await isInTheirs(run, row)) return false;
+  if (await isOfNeighbour(run, row)) return false;
   const clues = await readClues(run, action.volumeId, row, first);
   const gone = (snapshot: DeviceSnapshot) => (isGone(snapshot, action, clues) ? true : null);
   if (gone(first)) return true;
@@ -40,7 +40,7 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
 }
 
 /** Does another daemon that runs still count the disk as its own? Nobody else sees that guest. */
-async function isInTheirs(run: RunContext, row: Mapping | null): Promise<boolean> {
+async function isOfNeighbour(run: RunContext, row: Mapping | null): Promise<boolean> {
   if (row === null || row.vmId === run.parts.policy().applianceVmId) return false;
   return (await learnNeighbour(run, row.vmId))?.runs === true;
 }
@@ -89,8 +89,8 @@ async function readClues(
 }
 
 /**
- * The disk that does not tell whose it is and that the volume's export leads to: it was verified when it was published, and the link of a disk that
- * has changed is closed (sync/revoke-exports.ts).
+ * The disk that does not tell whose it is and that the volume's export leads to: it was verified when it was
+ * published, and the link of a disk that has changed is closed (sync/revoke-exports.ts).
  */
 async function exportedDisk(
   run: RunContext,
@@ -112,7 +112,8 @@ async function ghostLeftBy(run: RunContext, volumeId: string): Promise<RecordedI
   const { ledger } = run.parts;
   const limit = LIMITS.RECENT_OPERATIONS;
   // All of them: those that were tried in vain since do not name the disk.
-  for (let before: number | undefined; ; ) {
+  let before: number | undefined;
+  for (;;) {
     const filter = { volumeId, status: 'failed', limit, before } as const;
     const ended = await run.active(() => ledger.listOperations(filter));
     for (const { id, errorCode } of ended) {
