@@ -123,10 +123,10 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'guards-remembered',
     what: 'what was read for the decision is taken for the last look before the call',
     file: 'server/operations/execute/actions.ts',
-    find: '...(await readGuards(run, action))',
+    find: 'const guards = await readGuards(run, action);',
     replace:
-      "...(run.facts.volume ? { volume: run.facts.volume, vm: run.facts.vm ?? null, vmVolumes: run.facts.vmVolumes ?? null, openJobs: 0, use: run.facts.use ?? { disk: 'not-there' as const, holders: [] } } : await readGuards(run, action))",
-    seed: 3,
+      "const guards = run.facts.volume ? { volume: run.facts.volume, vm: run.facts.vm ?? null, vmVolumes: run.facts.vmVolumes ?? null, openJobs: 0, snapshot: null, ownSnapshots: null, mapping: null, exported: null, ghost: null, neighbour: null, use: run.facts.use ?? { disk: 'not-there' as const, holders: [] } } : await readGuards(run, action);",
+    seed: 10,
   },
   {
     name: 'refused-key-is-final',
