@@ -288,6 +288,7 @@ const mappingRow = z.object({
   updated_at: time,
 });
 
+/** Throws ZodError for a row that no version could have written: nothing is guessed about a disk. */
 export function toMapping(row: unknown): Mapping {
   return camelKeys(mappingRow.parse(row));
 }
@@ -306,6 +307,7 @@ const exportRow = z.object({
   updated_at: time,
 });
 
+/** Throws as toMapping. */
 export function toExport(row: unknown): ExportRecord {
   const record = camelKeys(exportRow.parse(row));
   const ours = exportNameOf(record.volumeId);

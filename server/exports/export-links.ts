@@ -11,6 +11,7 @@ import type { ExportTarget } from './export-server';
 
 const REAL_DEVICES = '/dev';
 
+/** Where links are made, and what they may lead to. */
 export interface Places {
   readonly runDir: string;
   readonly devDir: string;

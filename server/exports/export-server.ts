@@ -46,6 +46,7 @@ export interface ExportFigures {
   readonly lastRestartMs: number | null;
 }
 
+/** An export server, seen from the daemon: it publishes, withdraws, and says what it serves to whom. */
 export interface ExportServer {
   readonly kind: 'nbdkit' | 'nbd-server' | 'none';
   readonly port: number;
@@ -89,6 +90,7 @@ export interface ExportClients {
   readonly leaving: readonly string[];
 }
 
+/** An export that is configured, whether or not the server answers. */
 export interface ConfiguredExport {
   readonly name: string;
   readonly volumeId: string;
@@ -119,6 +121,7 @@ export type ProbeResult =
       readonly ms: number;
     };
 
+/** How the server is, for health, metrics and the page. */
 export interface ExportServerHealth {
   /** degraded: it serves, and not as it was told to. */
   readonly status: 'healthy' | 'degraded' | 'unhealthy' | 'disabled';

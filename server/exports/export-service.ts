@@ -18,6 +18,7 @@ import type { OperationEvents } from '../model/operation-events';
 import { type ExportServer, type ProbeResult, rowOf, targetOf } from './export-server';
 import { whoStays } from './who-stays';
 
+/** What the exports API uses of the daemon. */
 export interface ExportServiceParts {
   ledger(): Ledger;
   readonly server: ExportServer;
@@ -43,6 +44,7 @@ interface ShownVolume {
   readonly size: number | null;
 }
 
+/** Whether one export answers as its rows say. */
 export interface ExportValidation {
   readonly volumeId: string;
   readonly exportName: string;

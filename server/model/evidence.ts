@@ -42,10 +42,18 @@ export function seen<T>(value: T, at: number, by: Witness): Seen<T> {
   return { kind: 'seen', value, at, by };
 }
 
+/**
+ * @example
+ * const none = absent(answer.text, clock.now(), 'cloudstack');
+ */
 export function absent(proof: string, at: number, by: Witness): Absent {
   return { kind: 'absent', proof, at, by };
 }
 
+/**
+ * @example
+ * const hidden = unknown('the list does not show it', clock.now(), 'cloudstack');
+ */
 export function unknown(why: string, at: number, by: Witness): Unknown {
   return { kind: 'unknown', why, at, by };
 }

@@ -221,6 +221,7 @@ export interface Pruning {
   readonly limit: number;
 }
 
+/** What `prune` has done. */
 export interface Pruned {
   readonly deleted: number;
   /** Why nothing may be deleted by age, or null. */
@@ -307,6 +308,7 @@ export interface VolumeRows {
 /** What a list says of an operation. */
 export type LastOperation = Pick<Operation, 'id' | 'type' | 'status' | 'updatedAt'>;
 
+/** Fields that are left out match everything. */
 export interface ExportFilter {
   readonly volumeId?: string | undefined;
   readonly status?: ExportStatus | undefined;
@@ -348,6 +350,7 @@ export function isSameEpoch(one: Epoch, other: Epoch): boolean {
   return one.number === other.number && one.applianceId === other.applianceId;
 }
 
+/** A request to be accepted. */
 export interface NewOperation<T extends OperationType = OperationType> {
   readonly id: string;
   readonly type: T;
@@ -366,6 +369,7 @@ export interface NewOperation<T extends OperationType = OperationType> {
   readonly caller?: Caller | null;
 }
 
+/** What has become of a request. */
 export interface Accepted {
   readonly operation: Operation;
   /** The first journal entry when the operation is new. */
@@ -379,6 +383,7 @@ export interface Claimed {
   readonly journal: readonly JournalEntry[];
 }
 
+/** Fields that are left out match everything. */
 export interface OperationFilter {
   readonly type?: OperationType | undefined;
   readonly status?: OperationStatus | undefined;
@@ -395,6 +400,7 @@ export interface OperationFilter {
   readonly before?: number | undefined;
 }
 
+/** What one write adds to an operation: journal entries, changes of its row, effects on mappings and exports. */
 export interface OperationChange {
   /**
    * Sequence of the last journal entry the writer has seen. It makes an append safe to repeat: after a lost
@@ -437,6 +443,7 @@ export type MappingEffect =
   | { readonly kind: 'set-export-status'; readonly volumeId: string; readonly status: ExportStatus }
   | { readonly kind: 'delete-export'; readonly volumeId: string };
 
+/** How many operations there are, for metrics and the page. */
 export interface OperationCounts {
   readonly byType: Record<OperationType, number>;
   readonly byStatus: Record<OperationStatus, number>;

@@ -23,6 +23,7 @@ export const OPERATION_STATUSES = ['pending', 'executing', 'completed', 'failed'
 export type OperationStatus = (typeof OPERATION_STATUSES)[number];
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
 
+/** Has it ended? Nothing changes it any more. */
 export function isTerminal(status: OperationStatus): status is TerminalStatus {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
@@ -38,6 +39,7 @@ export function isObject(value: unknown): value is JsonObject {
 /** Also of what was accepted before this was stored. */
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
+/** POST /volumes */
 export interface CreateRequest {
   name: string;
   /** Bytes. CloudStack gets whole GiB, rounded up. */
@@ -47,6 +49,7 @@ export interface CreateRequest {
   metadata?: Record<string, string>;
 }
 
+/** POST /volumes/{id}/attach and /attach-root */
 export interface AttachRequest {
   volume_id: string;
   vm_id: string;
@@ -57,27 +60,32 @@ export interface AttachRequest {
   expected_bytes?: number;
 }
 
+/** POST /volumes/{id}/detach */
 export interface DetachRequest {
   volume_id: string;
   /** Overrides the in-use guard; absent = what DETACH_IN_USE and DETACH_CONNECTED say. */
   force?: boolean;
 }
 
+/** DELETE /volumes/{id} */
 export interface DeleteRequest {
   volume_id: string;
   force?: boolean;
 }
 
+/** POST /volumes/{id}/recover */
 export interface RecoverRequest {
   volume_id: string;
 }
 
+/** POST /volumes/{id}/resize */
 export interface ResizeRequest {
   volume_id: string;
   /** Bytes. CloudStack gets whole GiB, rounded up; never less than the volume has. */
   size: number;
 }
 
+/** POST /volumes/{id}/snapshots, or a part of a group */
 export interface SnapshotRequest {
   volume_id: string;
   /** What its name in CloudStack begins with; the id of the operation follows. */
@@ -88,22 +96,26 @@ export interface SnapshotRequest {
   on_vm?: string;
 }
 
+/** DELETE /snapshots/{id}, or the undo of a part of a group */
 export interface DeleteSnapshotRequest {
   snapshot_id: string;
   group?: string;
 }
 
+/** POST /snapshots/group */
 export interface SnapshotGroupRequest {
   vm_id: string;
   volume_ids: string[];
   name?: string;
 }
 
+/** POST /volumes/{id}/revert */
 export interface RevertRequest {
   volume_id: string;
   snapshot_id: string;
 }
 
+/** POST /cleanup/test-failover */
 export interface CleanupRequest {
   volume_id: string;
   test_vm_id: string;
@@ -113,6 +125,7 @@ export interface CleanupRequest {
   force_clean: boolean;
 }
 
+/** The request of each type of operation. */
 export interface RequestOf {
   create: CreateRequest;
   attach: AttachRequest;
@@ -269,6 +282,7 @@ export type Step = (typeof STEPS)[number];
 export const TELLING_STATES = ['waiting', 'note'] as const satisfies readonly JournalState[];
 type TellingState = (typeof TELLING_STATES)[number];
 
+/** One line of the journal of an operation, or of the appliance itself (`operationId` is '' then). */
 export interface JournalEntry {
   /** Position in the appliance-wide feed (event id). */
   readonly id: number;

@@ -143,6 +143,7 @@ export interface FullVm {
   readonly crowded: boolean;
 }
 
+/** What CloudStack has for a create, and who has its name already. */
 export interface Offer {
   readonly zone: CloudZone | null;
   readonly offering: CloudDiskOffering | null;
@@ -242,6 +243,7 @@ export interface SynchronousCall {
 /** Every call that changes something in CloudStack. */
 export type Mutation = CloudCommand | SynchronousCall;
 
+/** Is it one that CloudStack answers only when it is done? */
 export function isSynchronous(command: Mutation): command is SynchronousCall {
   return command.name === 'deleteVolume' || command.name === 'recoverVolume';
 }

@@ -15,11 +15,13 @@ import { VmJobQueue } from './vm-job-queue';
 /** What a run may end with without a mistake of this program. */
 const EXPECTED: readonly ErrorCode[] = ['LEASE_LOST', 'DATABASE_UNAVAILABLE'];
 
+/** An operation that this process runs, and what it waits for. */
 export interface RunningOperation {
   readonly operation: Operation;
   readonly waiting: Waiting | null;
 }
 
+/** How many operations one round has continued and begun. */
 export interface PumpReport {
   readonly resumed: number;
   readonly claimed: number;

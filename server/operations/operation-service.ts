@@ -19,6 +19,7 @@ import { abandonElsewhere } from './abandon-elsewhere';
 import type { Engine } from './engine';
 import { aboutRequest } from './new-request';
 
+/** What the service uses of the daemon. */
 export interface ServiceParts {
   readonly ledger: Ledger;
   readonly events: OperationEvents;

@@ -12,6 +12,7 @@ import type { OperationEvents } from '../model/operation-events';
 import type { Drift } from './drift';
 import type { Repair, RepairStep } from './repair';
 
+/** What repairs use of the daemon. */
 export interface ApplyParts {
   readonly ledger: Ledger;
   readonly exports: ExportServer;

@@ -25,6 +25,7 @@ export type DriftKind = (typeof DRIFT_KINDS)[number];
 export const DRIFT_REMEDIES = ['force-sync', 'reattach', 'delete'] as const;
 export type DriftRemedy = (typeof DRIFT_REMEDIES)[number];
 
+/** One difference between the views, and what was done about it. */
 export interface Drift {
   readonly kind: DriftKind;
   readonly volumeId: string | null;
@@ -45,6 +46,7 @@ export interface Drift {
   readonly notJudgedSince: number | null;
 }
 
+/** The result of one sync. */
 export interface SyncReport {
   readonly startedAt: number;
   readonly finishedAt: number;

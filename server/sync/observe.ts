@@ -19,6 +19,7 @@ export type LedgerReads = Pick<
   'listMappings' | 'listExports' | 'listOperations' | 'ownVolumes' | 'volumesOfSerials'
 >;
 
+/** What is asked for an observation. */
 export interface ObserveParts {
   /** Looks at all volumes of CloudStack now. */
   readonly catalogue: { look(applianceVmId: string, volumeIds: readonly string[]): Promise<CloudView> };

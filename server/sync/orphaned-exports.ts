@@ -6,11 +6,13 @@ import type { ExportServiceParts } from '../exports/export-service';
 import { whoStays } from '../exports/who-stays';
 import { type Caller, callerNames } from '../model/operation';
 
+/** An export that no mapping to this appliance stands behind. */
 export interface OrphanedExport extends ConfiguredExport {
   /** Wall clock ms of the last operation on the volume; null when none is known, so that its age is not. */
   readonly since: number | null;
 }
 
+/** What there is, before anything is withdrawn. */
 export interface OrphanReport {
   /** How many exports the export server has. */
   readonly configured: number;
@@ -19,6 +21,7 @@ export interface OrphanReport {
   readonly unserved: readonly string[];
 }
 
+/** The same, and what was done. */
 export interface OrphanCleanup extends OrphanReport {
   /** Names of those that are withdrawn; empty in a dry run. */
   readonly withdrawn: readonly string[];
@@ -70,6 +73,7 @@ export async function findOrphans(parts: OrphanParts): Promise<OrphanReport> {
   };
 }
 
+/** Which orphans are withdrawn, and for whom. */
 export interface CleanupOptions {
   readonly dryRun: boolean;
   /** Wall clock ms. */

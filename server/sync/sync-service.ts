@@ -11,6 +11,7 @@ import { plan } from './plan';
 import { type Repair, spareRows } from './repair';
 import { lookAgain, type SecondLookParts } from './second-look';
 
+/** What sync uses of the daemon. */
 export interface SyncParts extends Omit<ObserveParts, 'neighbours'>, ApplyParts, SecondLookParts {
   readonly ledger: Ledger;
   readonly logger: Logger;

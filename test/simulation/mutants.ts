@@ -184,7 +184,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '      if (!resent) noteIfUnsent(run, jobId, departure);\n      throw error;\n    }\n    await endOrThrow(run, step, jobId, error, resent);',
     replace:
       "      if (!resent) noteIfUnsent(run, jobId, departure);\n      throw error;\n    }\n    const [like] = command.name === 'createVolume' ? await run.parts.cloud.listVolumes({ name: command.volumeName }) : [];\n    if (like) {\n      await run.record({ entries: [{ step, state: 'finished', data: { job_id: jobId, volume_id: like.id, outcome: 'ok' } }], volumeId: like.id });\n      return;\n    }\n    await endOrThrow(run, step, jobId, error, resent);",
-    seed: 219,
+    seed: 350,
   },
   {
     name: 'lease-outlived',

@@ -18,6 +18,7 @@ export function mayJoin(last: Operation, lastHash: string | null, input: NewOper
   );
 }
 
+/** The key was used for another request. */
 export function keyReused(operationId: string): DaemonError {
   return new DaemonError(
     'IDEMPOTENCY_KEY_REUSED',
@@ -26,6 +27,7 @@ export function keyReused(operationId: string): DaemonError {
   );
 }
 
+/** Too many operations wait already. */
 export function queueFull(pendingMax: number): DaemonError {
   return new DaemonError('QUEUE_FULL', `${pendingMax} operations are waiting already`, {
     details: { pending: pendingMax },

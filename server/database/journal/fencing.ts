@@ -3,6 +3,7 @@ import { DaemonError } from '../../core/errors';
 import type { Epoch } from '../../model/ledger';
 import type { Tables } from '../tables';
 
+/** The write names an epoch that is not the current one: its writer must stop. */
 export function leaseLost(): DaemonError {
   return new DaemonError('LEASE_LOST', 'Another daemon has taken over this appliance; nothing was written');
 }

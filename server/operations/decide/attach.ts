@@ -29,6 +29,7 @@ import {
 
 const STEP = 'attach-volume';
 
+/** What is to be attached, and where. */
 export interface AttachGoal {
   readonly volumeId: string;
   readonly vmId: string;

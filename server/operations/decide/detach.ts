@@ -28,6 +28,7 @@ import {
 
 const STEP = 'detach-volume';
 
+/** What is to be detached, and what may be overridden for it. */
 export interface DetachGoal {
   readonly volumeId: string;
   /** Overrides the in-use guard for this request. */
@@ -36,6 +37,7 @@ export interface DetachGoal {
   readonly onlyFromVm: string | null;
 }
 
+/** The result of a detach that reached its goal. */
 export interface Detached {
   /** Its device path in the guest, null when it was never mapped. */
   readonly devicePath: string | null;
@@ -43,6 +45,10 @@ export interface Detached {
   readonly absent: boolean;
 }
 
+/**
+ * The operation detach. A volume that does not exist and has left nothing here was not found; any other end is a
+ * success, also where somebody else has detached it.
+ */
 export function decideDetach(s: Situation<'detach'>): Action {
   const goal: DetachGoal = {
     volumeId: s.operation.request.volume_id,

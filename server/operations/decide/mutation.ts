@@ -262,6 +262,12 @@ export function verdictOf(end: EndedTry): 'final' | 'retry' | 'unknown' {
   }
 }
 
+/**
+ * The error text of an operation that ends with this try. Callers look for the name of the call and for `CloudStack API
+ * error <number>` in it.
+ *
+ * @param what the name of the call, for example `volume attachment`
+ */
 export function failureMessage(end: EndedTry, what: string): string {
   if (end.outcome === 'ok')
     return `CloudStack says that the ${what} has succeeded (job ${end.jobId}), and the volume does not show its effect`;
@@ -272,6 +278,7 @@ export function failureMessage(end: EndedTry, what: string): string {
   return `CloudStack ${what} failed: CloudStack API error ${end.code ?? 530}: ${end.text ?? 'no text'}`;
 }
 
+/** The error code of an operation that ends with this try. */
 export function failureCode(end: EndedTry): ErrorCode {
   if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
   if (saysFull(end.text)) return 'NO_FREE_SLOT';

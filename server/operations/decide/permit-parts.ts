@@ -71,6 +71,7 @@ export function vmMoves({ vmId, vmState }: CloudVolume): Permit | null {
   return moves ? wait('VM_STATE', `VM ${vmId ?? ''} is ${vmState}`) : null;
 }
 
+/** The volume is not where the intent has found it. `expected` ends the sentence: a VM id, or `detached`. */
 export function elsewhere(volume: CloudVolume, expected: string): Permit {
   const place =
     volume.vmId === null
@@ -111,6 +112,7 @@ export function permitNeighbour(neighbour: Neighbour | null): Refusal | null {
   );
 }
 
+/** `what` the call would do to the appliance, as in `become the root disk of`. */
 export function protectedAppliance(what: string): Permit {
   return refuse('APPLIANCE_PROTECTED', `This disk would ${what} the appliance that this daemon runs on`);
 }

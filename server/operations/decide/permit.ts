@@ -156,6 +156,7 @@ function clientsAreIdle({ disk, traffic }: DiskUse): boolean {
   return disk === 'found' && traffic !== undefined && isIdle(traffic);
 }
 
+/** A disk of which it is not known whether it is the volume counts as used, with a code of its own. */
 export function inUseCode(use: DiskUse): ErrorCode {
   return use.disk === 'found' ? 'DEVICE_IN_USE' : 'DEVICE_NOT_IDENTIFIED';
 }

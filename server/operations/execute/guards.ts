@@ -85,6 +85,7 @@ async function mayHaveStayed(run: RunContext, volumeId: string): Promise<boolean
   return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves: true }));
 }
 
+/** Throws CloudError, and DATABASE_UNAVAILABLE: whether we have deleted the volume is in the journals. */
 export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<CloudVolume>> {
   const { cloud, ledger, policy } = run.parts;
   return run.active(async () => {
@@ -93,10 +94,12 @@ export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<
   });
 }
 
+/** Throws CloudError. */
 export function readVm(run: RunContext, vmId: string) {
   return run.active(() => lookUpVm(run.parts.cloud, vmId, run.parts.policy().applianceVmId));
 }
 
+/** Throws CloudError. */
 export function readSnapshot(run: RunContext, snapshotId: string): Promise<Evidence<CloudSnapshot>> {
   return run.active(() => lookUpSnapshot(run.parts.cloud, snapshotId, run.parts.policy().applianceVmId));
 }
@@ -110,6 +113,7 @@ export async function findSnapshots(
   return listed.filter((one) => one.name === name && one.volumeId === volumeId);
 }
 
+/** The row of the volume, of whatever VM. Throws DATABASE_UNAVAILABLE. */
 export async function readMapping(run: RunContext, volumeId: string): Promise<Evidence<Mapping>> {
   const mapping = await run.active(() => run.parts.ledger.readMapping(volumeId));
   const at = run.parts.clock.now();
