@@ -13,8 +13,8 @@ export function environmentFile(): string {
 }
 
 /**
- * What the daemon of this machine would run with: what its file says counts, whatever the shell has exported under these
- * names, for systemd does not know the shell. Throws Failure when this user may not read it.
+ * What the daemon of this machine would run with: what its file says counts, whatever the shell has exported
+ * under these names, for systemd does not know the shell. Throws Failure when this user may not read it.
  */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
   const content = readShared({ path: environmentFile(), what: 'the settings of the daemon' });
@@ -31,8 +31,8 @@ interface Errand {
 const ANSWER_MAX_BYTES = 64 * 1024 ** 2;
 
 /**
- * Lets the program of the daemon, beside which volumectl is installed, do an errand with the settings of the daemon. Returns
- * what it has printed. Throws Failure with its words.
+ * Lets the program of the daemon, beside which volumectl is installed, do an errand with the settings of the
+ * daemon. Returns what it has printed. Throws Failure with its words.
  */
 export function runErrand({ name, input, timeoutMs }: Errand): string {
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [daemonProgram(), name], {

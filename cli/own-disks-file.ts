@@ -10,7 +10,10 @@ import { changeShared, readShared } from './change-file';
 import { EXIT, Failure, UsageError } from './exit';
 import { type DiskIdentity, diskCalled, identityOf, isLetter, isNamed, type LocalDisk } from './local-disks';
 
-/** The list that the daemon of this machine reads; it needs no restart. Secret is nothing of it, and udev reads it too. */
+/**
+ * The list that the daemon of this machine reads; it needs no restart. Secret is nothing of it, and udev
+ * reads it too.
+ */
 function listFile() {
   const path = join(process.env.ETC_DIR ?? '/etc', OWN_DISKS_FILE);
   return { path, what: 'the list', mode: 0o644, mostMode: 0o644 } as const;

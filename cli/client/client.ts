@@ -90,7 +90,8 @@ export class Client {
 
   /**
    * Follows an event stream until the server ends it, the signal aborts or the caller leaves the loop. Throws
-   * the errors of `call`; the timeout applies until the stream is open, and after that ConnectionError when it falls silent.
+   * the errors of `call`; the timeout applies until the stream is open, and after that ConnectionError when
+   * it falls silent.
    *
    * ```ts
    * for await (const { id, event, data } of client.events('streamEvents', { query: { last_event_id: 0 } }))

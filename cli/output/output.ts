@@ -172,8 +172,8 @@ function yamlText(value: unknown): string {
 }
 
 /**
- * The control characters that JSON and YAML leave as they are, and a terminal obeys (U+009B begins a command). Both have them
- * in double quotes only, where the escape is the same character.
+ * The control characters that JSON and YAML leave as they are, and a terminal obeys (U+009B begins a
+ * command). Both have them in double quotes only, where the escape is the same character.
  */
 function escaped(text: string): string {
   return text.replace(

@@ -57,8 +57,8 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
 };
 
 /**
- * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A guest that is
- * asked to give a disk up may take minutes over it (apache/cloudstack#7316).
+ * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A
+ * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316).
  */
 const NOT_NOW =
   /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;

@@ -18,8 +18,8 @@ export async function lookUpVolume(
 }
 
 /**
- * What CloudStack does not show, and a delete of ours has ended with success, is gone: its job is the proof. A delete into the trash
- * proves nothing: the volume may have been recovered. Throws DATABASE_UNAVAILABLE.
+ * What CloudStack does not show, and a delete of ours has ended with success, is gone: its job is the proof.
+ * A delete into the trash proves nothing: the volume may have been recovered. Throws DATABASE_UNAVAILABLE.
  */
 export async function knowOwnDelete(
   ledger: Pick<Ledger, 'listOperations'>,

@@ -53,7 +53,10 @@ async function listOfId(
   return rows.map(toOperation);
 }
 
-/** Does an operation hold the text (in lower case), or belong to a volume that was created with such a name? See OperationFilter.find. */
+/**
+ * Does an operation hold the text (in lower case), or belong to a volume that was created with such a name?
+ * See OperationFilter.find.
+ */
 function holds(text: string): RawBuilder<unknown> {
   const like = `%${text.replace(/[\\%_]/g, '\\$&')}%`;
   const newest = sql`sequence > (SELECT MAX(m.sequence) FROM volume_operations m) - ${LIMITS.SEARCH_OPERATIONS}`;

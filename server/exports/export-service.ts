@@ -80,9 +80,10 @@ export class ExportService {
 
   /**
    * Idempotent; without `readOnly` it can be written. DEVICE_IN_USE while clients are connected to an export
-   * that is to change between the two. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY; DEVICE_TOO_SMALL or
-   * DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now, VOLUME_ATTACHED_ELSEWHERE or
-   * DEVICE_IDENTITY_MISMATCH when CloudStack does not say that it is attached here, and what says that CloudStack cannot be asked.
+   * that is to change between the two. MAPPING_NOT_FOUND, DEVICE_IDENTITY_MISMATCH, EXPORT_SERVER_UNHEALTHY;
+   * DEVICE_TOO_SMALL or DEVICE_IDENTITY_MISMATCH when the disk has another size than CloudStack says now,
+   * VOLUME_ATTACHED_ELSEWHERE or DEVICE_IDENTITY_MISMATCH when CloudStack does not say that it is attached
+   * here, and what says that CloudStack cannot be asked.
    */
   async publish(
     volumeId: string,
@@ -222,7 +223,10 @@ export class ExportService {
   }
 }
 
-/** The row may be older than what has become of the volume: its disk here is then a ghost, and whoever has it writes to it. */
+/**
+ * The row may be older than what has become of the volume: its disk here is then a ghost, and whoever has it
+ * writes to it.
+ */
 function refuseElsewhere(volumeId: string, vmId: string | null, applianceVmId: string): void {
   if (vmId === applianceVmId) return;
   const details = { volume_id: volumeId, vm_id: vmId };

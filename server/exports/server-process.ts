@@ -223,8 +223,9 @@ export async function versionOf(binary: string, packageName: string): Promise<st
 }
 
 /**
- * Resolves when it has ended well. Throws EXPORT_SERVER_UNHEALTHY with what it said. Nothing of the environment but the PATH
- * reaches it: an nbd-server that is started so lives on and speaks with strangers, and the secrets of the daemon are there.
+ * Resolves when it has ended well. Throws EXPORT_SERVER_UNHEALTHY with what it said. Nothing of the
+ * environment but the PATH reaches it: an nbd-server that is started so lives on and speaks with strangers,
+ * and the secrets of the daemon are there.
  */
 export async function runProgram(
   program: string,

@@ -176,8 +176,9 @@ export interface Ledger {
   auditedChange(epoch: Epoch, effects: MappingEffect[], audit: NewJournalEntry): Promise<JournalEntry>;
 
   /**
-   * When rows of the old daemon were adopted and shown to a person; null when there were none. Not shown before this epoch
-   * has asked for what is `resumable`: what the old daemon has written since is found there.
+   * When rows of the old daemon were adopted and shown to a person; null when there were none. Not shown
+   * before this epoch has asked for what is `resumable`: what the old daemon has written since is found
+   * there.
    */
   readAdoption(epoch: Epoch): Promise<Adoption | null>;
   /** A person has seen what sync would delete of the adopted rows. */
@@ -390,8 +391,9 @@ export interface OperationFilter {
   readonly volumeId?: string | undefined;
   readonly vmId?: string | undefined;
   /**
-   * A whole UUID: of the operation, its volume or its VM. Any other text, without regard to case: a part of an id, the error, its
-   * code, the caller, or the name with which the volume was created, in the newest LIMITS.SEARCH_OPERATIONS.
+   * A whole UUID: of the operation, its volume or its VM. Any other text, without regard to case: a part of
+   * an id, the error, its code, the caller, or the name with which the volume was created, in the newest
+   * LIMITS.SEARCH_OPERATIONS.
    */
   readonly find?: string | undefined;
   /** Wall clock ms: accepted at or after. */

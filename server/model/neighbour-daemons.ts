@@ -14,9 +14,9 @@ export interface NeighbourLook {
 }
 
 /**
- * Which daemons of other appliances run, by their leases in this database. The clock of the database alone does not
- * tell: set forward, or of another node of a cluster, it ends leases that are renewed. So a lease that has ended by it is
- * watched for as long as a lease lasts (decision 0012).
+ * Which daemons of other appliances run, by their leases in this database. The clock of the database alone
+ * does not tell: set forward, or of another node of a cluster, it ends leases that are renewed. So a lease
+ * that has ended by it is watched for as long as a lease lasts (decision 0012).
  *
  * @example
  * const daemon = await neighbours.look(vmId);

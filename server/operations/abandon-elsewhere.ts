@@ -12,10 +12,11 @@ interface Parts {
 }
 
 /**
- * Ends an operation that another appliance was executing and that nobody will continue: an appliance that was built
- * anew has another VM id, and the volume of such an operation would stay blocked for ever. Only when the daemon of that
- * appliance does not run, by the rule of a take-over (../model/lease.ts), which may take as long as a lease lasts. It is
- * written as the owner of that appliance, so that a daemon that comes back has lost the lease and writes nothing late.
+ * Ends an operation that another appliance was executing and that nobody will continue: an appliance that was
+ * built anew has another VM id, and the volume of such an operation would stay blocked for ever. Only when
+ * the daemon of that appliance does not run, by the rule of a take-over (../model/lease.ts), which may take
+ * as long as a lease lasts. It is written as the owner of that appliance, so that a daemon that comes back
+ * has lost the lease and writes nothing late.
  *
  * Throws OPERATION_NOT_HELD when that daemon runs, LEASE_LOST when it comes back at this moment.
  */

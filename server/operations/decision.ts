@@ -103,7 +103,10 @@ export interface Facts {
    * for long enough; `forgotten`: the same so long after the intent that CloudStack may have deleted the job.
    */
   readonly job?: { readonly jobId: string; readonly found: CloudJob | 'denied' | 'absent' | 'forgotten' };
-  /** After a create that was sent more than once: volumes of its name that are new since its check, and of no operation. */
+  /**
+   * After a create that was sent more than once: volumes of its name that are new since its check, and of no
+   * operation.
+   */
   readonly unclaimed?: readonly string[];
   /**
    * Job id of an intent written in this run whose call was certainly not sent, or certainly had no effect.

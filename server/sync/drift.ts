@@ -19,8 +19,8 @@ export const DRIFT_KINDS = [
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
 /**
- * What the daemon does about a drift when a person says so. force-sync: repairs it. reattach: detaches the volume from this
- * appliance, and attaches it again. delete: deletes the volume.
+ * What the daemon does about a drift when a person says so. force-sync: repairs it. reattach: detaches the
+ * volume from this appliance, and attaches it again. delete: deletes the volume.
  */
 export const DRIFT_REMEDIES = ['force-sync', 'reattach', 'delete'] as const;
 export type DriftRemedy = (typeof DRIFT_REMEDIES)[number];

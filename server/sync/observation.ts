@@ -33,8 +33,8 @@ export interface Observation {
    */
   readonly hidden: ReadonlyMap<string, string>;
   /**
-   * VMs on which another daemon with this database has ever run, and whether it does now: its rows are left to it. One that
-   * does not run hands nothing over, though.
+   * VMs on which another daemon with this database has ever run, and whether it does now: its rows are left
+   * to it. One that does not run hands nothing over, though.
    */
   readonly otherAppliances: ReadonlyMap<string, { readonly runs: boolean }>;
   /** Volumes without a mapping, attached to another VM, that are proven to be ours. */

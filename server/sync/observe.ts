@@ -140,7 +140,10 @@ function unmappedElsewhere(
   );
 }
 
-/** Those of the VMs on which a daemon has ever run. Of which it is not known yet whether it runs, it does until the next sync. */
+/**
+ * Those of the VMs on which a daemon has ever run. Of which it is not known yet whether it runs, it does
+ * until the next sync.
+ */
 async function otherAppliances(
   neighbours: Pick<NeighbourDaemons, 'look'>,
   applianceVmId: string,

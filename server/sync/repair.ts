@@ -43,8 +43,8 @@ export function mended(found: Found, steps: readonly RepairStep[], remedy: strin
 }
 
 /**
- * A drift that an operator has to end: `remedy` is the exact command or click, `remedyBy` what of it the daemon can be asked
- * to do, the steps only make the drift harmless.
+ * A drift that an operator has to end: `remedy` is the exact command or click, `remedyBy` what of it the
+ * daemon can be asked to do, the steps only make the drift harmless.
  */
 export function reported(
   found: Found,

@@ -132,8 +132,8 @@ export class SyncService {
   }
 
   /**
-   * False while nobody has seen what sync would delete of the rows that an old daemon has left. Asked every time: the old
-   * daemon may have worked again.
+   * False while nobody has seen what sync would delete of the rows that an old daemon has left. Asked every
+   * time: the old daemon may have worked again.
    */
   private async isAdoptionShown(epoch: Epoch): Promise<boolean> {
     const adoption = await this.parts.ledger.readAdoption(epoch);

@@ -103,9 +103,10 @@ export class Lists {
   }
 
   /**
-   * Objects made or deleted between two pages shift the others by one. Duplicates are removed; where there are fewer
-   * than before, one may have moved to a page that was read already, so all are read again, a few times. A page may also
-   * lack rows that are counted and not shown: it ends the list only where the count says so, or when it is empty.
+   * Objects made or deleted between two pages shift the others by one. Duplicates are removed; where there
+   * are fewer than before, one may have moved to a page that was read already, so all are read again, a few
+   * times. A page may also lack rows that are counted and not shown: it ends the list only where the count
+   * says so, or when it is empty.
    */
   private async pages<T extends Identified>(
     item: ListItem<T>,

@@ -59,7 +59,10 @@ function checkNbdkitOnly(
     problems.push({ variable: 'NBD_MAX_BYTES_PER_SECOND', message: `${maxBytesPerSecond} ${needs} a limit` });
 }
 
-/** The port that is taken already is refused to the second one only when it starts to listen, and with less to go by. */
+/**
+ * The port that is taken already is refused to the second one only when it starts to listen, and with less to
+ * go by.
+ */
 function checkPorts(http: Together['http'], exports: Together['exports'], problems: Problem[]): void {
   const taken = (variable: string, port: number, by: string) =>
     problems.push({ variable, message: `${port} is ${by} too: each needs a port of its own` });

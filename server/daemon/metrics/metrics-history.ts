@@ -59,8 +59,8 @@ interface ExportSeries {
 }
 
 /**
- * What charts are drawn from, since this process has begun. In memory, and bounded: the latest LIMITS.HISTORY_EXPORTS exports with
- * two series of 11 KiB each, and seven other series.
+ * What charts are drawn from, since this process has begun. In memory, and bounded: the latest
+ * LIMITS.HISTORY_EXPORTS exports with two series of 11 KiB each, and seven other series.
  */
 export class MetricsHistory {
   private readonly ends: Readonly<Record<TerminalStatus, Series>> = {

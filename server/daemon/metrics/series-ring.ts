@@ -8,8 +8,8 @@ export interface Span {
 export type Reduction = 'sum' | 'mean' | 'largest';
 
 /**
- * Values by time step; a step that is older than the span is overwritten. All memory is taken at once. Times are monotonic ms. A step
- * without a value is unknown, which is not zero.
+ * Values by time step; a step that is older than the span is overwritten. All memory is taken at once. Times
+ * are monotonic ms. A step without a value is unknown, which is not zero.
  */
 export class SeriesRing {
   private readonly sums: Float64Array;

@@ -46,8 +46,9 @@ export function nodeKey({ dev, ino, rdev }: Pick<BigIntStats, 'dev' | 'ino' | 'r
 }
 
 /**
- * Has the user that runs this process started that one? Names and command lines prove nothing: everybody may give any to a
- * process. Nor does the user whose rights it has: a program may have those of root whoever starts it.
+ * Has the user that runs this process started that one? Names and command lines prove nothing: everybody may
+ * give any to a process. Nor does the user whose rights it has: a program may have those of root whoever
+ * starts it.
  */
 export function isOfThisUser(pid: number): boolean {
   const real = /^Uid:\s*(\d+)/m.exec(textIn(`/proc/${pid}/status`))?.[1];

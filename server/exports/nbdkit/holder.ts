@@ -61,8 +61,8 @@ export class Holder {
   }
 
   /**
-   * Counts the clients that processes of an earlier holder serve. What another user has made look like one would take the
-   * place of a client, and could not be ended.
+   * Counts the clients that processes of an earlier holder serve. What another user has made look like one
+   * would take the place of a client, and could not be ended.
    */
   async adopt(): Promise<void> {
     for (const pid of await pidsNamed(SHELL))

@@ -10,8 +10,9 @@ export interface Page {
 const NOTHING_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
- * The policy of the dashboard (sources in dashboard/, built to /ui). Its pages contain no data: their scripts ask the API like any
- * other client, with the token if there is one. Trusted types are required and none is made, so text never becomes markup.
+ * The policy of the dashboard (sources in dashboard/, built to /ui). Its pages contain no data: their scripts
+ * ask the API like any other client, with the token if there is one. Trusted types are required and none is
+ * made, so text never becomes markup.
  */
 const POLICY = `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; ${NOTHING_ELSE}`;
 

@@ -9,8 +9,8 @@ const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a
  */
 const NO_CONTROLS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
 /**
- * The same, and not only spaces. These are named one by one: where two neighbouring parts can take the same characters, a
- * long text that does not match is tried with every place between them, which took seconds.
+ * The same, and not only spaces. These are named one by one: where two neighbouring parts can take the same
+ * characters, a long text that does not match is tried with every place between them, which took seconds.
  */
 const WORDS =
   /^[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$/;

@@ -81,8 +81,8 @@ function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true>
 }
 
 /**
- * Nothing is stopped or detached before this VM has a slot for the disk, which is held until the end, and CloudStack shows
- * it in a state in which it takes one: the disk would be left with nobody.
+ * Nothing is stopped or detached before this VM has a slot for the disk, which is held until the end, and
+ * CloudStack shows it in a state in which it takes one: the disk would be left with nobody.
  */
 function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (s.journal.mutation('stop-vm').at !== 'none') return null;

@@ -73,7 +73,10 @@ function lost(s: Situation, jobId: string): Action {
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
 }
 
-/** There may be a volume of ours that this key does not see: the caller is told which, and how the creation has ended. */
+/**
+ * There may be a volume of ours that this key does not see: the caller is told which, and how the creation
+ * has ended.
+ */
 function notShown(volumeId: string, end: EndedTry, why: string): Action {
   const isMade = end.outcome === 'ok';
   const said = isMade

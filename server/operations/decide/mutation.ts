@@ -221,8 +221,8 @@ export function tryAgainOrGiveUp(
 }
 
 /**
- * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in transition (a
- * live migration takes minutes), or the server has just started.
+ * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in
+ * transition (a live migration takes minutes), or the server has just started.
  */
 export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }: EndedTry): boolean {
   if (saysNotNow(text)) return s.elapsed(`in-transition:${step}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS;

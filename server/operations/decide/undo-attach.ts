@@ -8,7 +8,10 @@ import { doubtTheRead } from './volume';
 const ATTACH = 'attach-volume';
 const UNDO = 'undo-detach-volume';
 
-/** Says nothing of the disk: what was here before this attach, its mapping and the row of its export, is not taken away. */
+/**
+ * Says nothing of the disk: what was here before this attach, its mapping and the row of its export, is not
+ * taken away.
+ */
 const EXPORT_TROUBLE: ReadonlySet<ErrorCode> = new Set(['EXPORT_CONFIG_FAILED', 'EXPORT_SERVER_UNHEALTHY']);
 
 /** What the attach was to connect. */

@@ -67,9 +67,9 @@ export async function awaitDevice(
 
 /**
  * The last answer before the deadline (monotonic ms), null when the guest could not be read; and the mappings
- * that it was found with. A disk that is found by its size is believed only by what was read after it had appeared:
- * somebody else may have attached another volume while this one was waited for. One that comes after the job has ended may
- * be that of somebody else, whose volume CloudStack shows a little later.
+ * that it was found with. A disk that is found by its size is believed only by what was read after it had
+ * appeared: somebody else may have attached another volume while this one was waited for. One that comes
+ * after the job has ended may be that of somebody else, whose volume CloudStack shows a little later.
  */
 async function correlateUntil(
   run: RunContext,

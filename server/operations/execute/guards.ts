@@ -25,7 +25,8 @@ export async function readGuards(
 ): Promise<Guards> {
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
-  // That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try has failed.
+  // That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try
+  // has failed.
   const isTakenForRunning =
     command.name === 'attachVolume' && vmId === applianceVmId && !run.journal.wasAccepted(step);
   const target = isTakenForRunning ? null : vmId;

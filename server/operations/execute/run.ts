@@ -69,7 +69,10 @@ export class OperationRun implements RunContext {
     this.waitIsStored = operation.waitReason !== null || operation.nextAttemptAt !== null;
   }
 
-  /** The ended operation, or null when the engine stops first or it is held. Throws LEASE_LOST and programming errors. */
+  /**
+   * The ended operation, or null when the engine stops first or it is held. Throws LEASE_LOST and programming
+   * errors.
+   */
   async toTheEnd(): Promise<Operation | null> {
     if (this.claimed === null) await this.readJournal();
     else this.begin(this.claimed);

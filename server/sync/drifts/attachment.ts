@@ -59,9 +59,9 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
 }
 
 /**
- * A volume that is attached elsewhere or nowhere: its disk may have stayed in this guest. So may that of a migrated
- * system disk, which is the root disk of its new VM. Where the guest does not tell what `/` stands on, a root disk may be
- * our own, under an id of this VM that is wrong.
+ * A volume that is attached elsewhere or nowhere: its disk may have stayed in this guest. So may that of a
+ * migrated system disk, which is the root disk of its new VM. Where the guest does not tell what `/` stands
+ * on, a root disk may be our own, under an id of this VM that is wrong.
  */
 export function judgeGhost(view: View, volume: CloudVolume): Repair[] {
   const isHere = volume.vmId === view.o.applianceVmId;
