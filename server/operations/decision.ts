@@ -191,7 +191,7 @@ export interface Intent {
   /** The attachment that a detach ends. */
   readonly plug: Plug | null;
   /** Whose use of the disk the request or a setting ignores. */
-  readonly taking: Taking;
+  readonly ignored: IgnoredUsers;
   /** The VM must not run: its guest would lose a disk that it uses. */
   readonly stillOnly: boolean;
   /** The guest must not have the disk: an attach whose disk never came is undone. */
@@ -201,7 +201,7 @@ export interface Intent {
 }
 
 /** Whose use of a disk does not prevent a detach. */
-export interface Taking {
+export interface IgnoredUsers {
   /** Mounts, swap, stacked devices, open file descriptors. */
   readonly users: boolean;
   /** NBD clients of its export: all of them, or those whose disk has certainly been silent for a while. */
@@ -292,7 +292,7 @@ export type Action =
       readonly needsSlot: boolean;
     }
   /** Whose use is not ignored is waited for, while it may be gone in a moment. */
-  | { readonly do: 'read-holders'; readonly volumeId: string; readonly taking: Taking }
+  | { readonly do: 'read-holders'; readonly volumeId: string; readonly ignored: IgnoredUsers }
   /** Who uses this device, which was found for the volume and is not mapped yet. */
   | { readonly do: 'read-device-users'; readonly device: Device }
   | { readonly do: 'find-unclaimed'; readonly volumeId: string }

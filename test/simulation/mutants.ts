@@ -173,7 +173,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'export-stays',
     what: 'a detach does not withdraw the export before it detaches',
     file: 'server/operations/decide/detach.ts',
-    find: "return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients === true };",
+    find: "return { do: 'withdraw', volumeId: volume.id, force: ignoredUsers(s, goal).clients === true };",
     replace: 'return null;',
     seed: 13,
   },

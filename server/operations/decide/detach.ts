@@ -8,9 +8,9 @@ import {
   type Done,
   done,
   giveUp,
+  type IgnoredUsers,
   type Policy,
   type Situation,
-  type Taking,
 } from '../decision';
 import { endFailed } from './failure';
 import { intentOf, plugData } from './intent';
@@ -111,7 +111,7 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (ready) return ready;
   // A cleanup takes the disk of a VM that it has seen stopped, which somebody may start before the call leaves.
   const stillOnly = goal.onlyFromVm === null ? {} : { still_only: true };
-  const about = { ...plugData(volume, taking(s, goal)), ...stillOnly };
+  const about = { ...plugData(volume, ignoredUsers(s, goal)), ...stillOnly };
   return state.at === 'ended'
     ? tryAgainOrGiveUp(s, STEP, state, 'volume detach', about)
     : intend(s, STEP, about);
@@ -144,14 +144,14 @@ function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
 }
 
 /** Whose use of the disk the request or a setting ignores. */
-function taking({ policy }: Situation, goal: DetachGoal): Taking {
+function ignoredUsers({ policy }: Situation, goal: DetachGoal): IgnoredUsers {
   return {
     users: goal.force || policy.detachInUse === 'force',
     clients: goal.force || CLIENTS_IGNORED[policy.detachConnected],
   };
 }
 
-const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], Taking['clients']>> = {
+const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], IgnoredUsers['clients']>> = {
   disconnect: true,
   refuse: false,
   'when-idle': 'when-idle',
@@ -160,8 +160,8 @@ const CLIENTS_IGNORED: Readonly<Record<Policy['detachConnected'], Taking['client
 /** On the appliance: nobody may be using the disk, and no client may reach it any more. null: go on. */
 function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Action | null {
   const { use } = s.facts;
-  if (!use) return { do: 'read-holders', volumeId: volume.id, taking: taking(s, goal) };
-  if (inTheWay(use, taking(s, goal)).length > 0) {
+  if (!use) return { do: 'read-holders', volumeId: volume.id, ignored: ignoredUsers(s, goal) };
+  if (inTheWay(use, ignoredUsers(s, goal)).length > 0) {
     return giveUp(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
   }
   if (use.holders.length > 0 && !s.journal.done('guard')) {
@@ -169,17 +169,17 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
       do: 'record',
       step: 'guard',
       state: 'done',
-      data: { forced: isForced(use, taking(s, goal)), holders: use.holders.map(describeHolder) },
+      data: { forced: isForced(use, ignoredUsers(s, goal)), holders: use.holders.map(describeHolder) },
     };
   }
   if (s.journal.standing('withdraw', 'republish')) return null;
   // A client that connects before the export is withdrawn is seen by the guards. Idle clients are not cut: one
   // that resumes before the call is sent is seen too, and its copy goes on.
-  return { do: 'withdraw', volumeId: volume.id, force: taking(s, goal).clients === true };
+  return { do: 'withdraw', volumeId: volume.id, force: ignoredUsers(s, goal).clients === true };
 }
 
 /** Idle clients are let go by the rule; whoever else uses the disk is overridden. */
-function isForced(use: DiskUse, { clients }: Taking): boolean {
+function isForced(use: DiskUse, { clients }: IgnoredUsers): boolean {
   return clients !== 'when-idle' || use.holders.some(({ kind }) => kind !== 'nbd-client');
 }
 

@@ -1,9 +1,9 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { JsonObject, JsonValue } from '../../model/operation';
-import type { Intent, Taking } from '../decision';
+import type { IgnoredUsers, Intent } from '../decision';
 
 /** What the intent of a detach records: the VM, the plug that it ends, and whose use is ignored. */
-export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBODY): JsonObject {
+export function plugData(volume: CloudVolume, { users, clients }: IgnoredUsers = NOBODY): JsonObject {
   return {
     volume_id: volume.id,
     vm_id: volume.vmId,
@@ -14,7 +14,7 @@ export function plugData(volume: CloudVolume, { users, clients }: Taking = NOBOD
   };
 }
 
-const NOBODY: Taking = { users: false, clients: false };
+const NOBODY: IgnoredUsers = { users: false, clients: false };
 
 /**
  * Reads an intent from the journal (plugData, and `about` of ./attach.ts); an older version may have written
@@ -26,13 +26,13 @@ export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
   return {
     vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
     plug: deviceId === null && attached === null ? null : { deviceId, attached },
-    taking: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
+    ignored: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
     stillOnly: data?.still_only === true,
     missingOnly: data?.missing_only === true,
     sentBefore,
   };
 }
 
-function clientsOf(value: JsonValue | undefined): Taking['clients'] {
+function clientsOf(value: JsonValue | undefined): IgnoredUsers['clients'] {
   return value === true || value === 'when-idle' ? value : false;
 }

@@ -11,11 +11,11 @@ import type { JsonObject } from '../../model/operation';
 import {
   type DiskUse,
   type Guards,
+  type IgnoredUsers,
   type Intent,
   type Mutation,
   outlivesItsVm,
   type Policy,
-  type Taking,
 } from '../decision';
 import { permitDeleteSnapshot, permitResize, permitRevert, permitSnapshot } from './permit-content';
 import {
@@ -110,7 +110,7 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
   if (volume.vmId !== policy.applianceVmId)
     return permitNeighbour(guards.neighbour) ?? vmForbids(volume) ?? vmRuns(volume, intent, guards) ?? GO;
   if (volume.type === 'ROOT') return protectedAppliance('be taken from');
-  return vmForbids(volume) ?? permitTaking(volume, intent, guards.use);
+  return vmForbids(volume) ?? permitUse(volume, intent, guards.use);
 }
 
 /** null unless CloudStack refuses a detach from a VM in this state; one that it does not say is its to judge. */
@@ -137,16 +137,16 @@ function vmRuns(volume: CloudVolume, { stillOnly }: Intent, { vm }: Guards): Per
 }
 
 /** On the appliance: nobody may be using the disk, unless the request or a setting ignores it. */
-function permitTaking(volume: CloudVolume, { taking, missingOnly }: Intent, use: DiskUse | null): Permit {
+function permitUse(volume: CloudVolume, { ignored, missingOnly }: Intent, use: DiskUse | null): Permit {
   if (use === null) return wait('DEVICE_NOT_IDENTIFIED', 'the disks of this guest were not read');
   if (missingOnly && use.disk === 'found')
     return { verdict: 'settled', reason: 'this guest has the disk by now' };
-  if (inTheWay(use, taking).length === 0) return GO;
+  if (inTheWay(use, ignored).length === 0) return GO;
   return refuse(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
 }
 
 /** Users of the disk that prevent the detach. */
-export function inTheWay(use: DiskUse, { users, clients }: Taking): Holder[] {
+export function inTheWay(use: DiskUse, { users, clients }: IgnoredUsers): Holder[] {
   const clientsGo = clients === 'when-idle' ? clientsAreIdle(use) : clients;
   return use.holders.filter(({ kind }) => !(kind === 'nbd-client' ? clientsGo : users));
 }

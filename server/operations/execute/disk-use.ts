@@ -6,19 +6,19 @@ import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { ExportClients } from '../../exports/export-server';
 import { exportName } from '../../model/export-name';
 import type { Mapping } from '../../model/operation';
-import type { DiskUse, Taking } from '../decision';
+import type { DiskUse, IgnoredUsers } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
- * none of them is in use does it not matter which one it is. Whose use is not ignored by `taking` is waited for
- * while it may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a disk on
+ * none of them is in use does it not matter which one it is. Users that are not `ignored` are waited for
+ * while they may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a disk on
  * a bus on which no volume is looked for may be it, unless it shows whose it is.
  */
 export async function readUse(
   run: RunContext,
   volumeId: string,
-  { taking, attachedHere }: { readonly taking: Taking | null; readonly attachedHere: boolean },
+  { ignored, attachedHere }: { readonly ignored: IgnoredUsers | null; readonly attachedHere: boolean },
 ): Promise<DiskUse> {
   const { ledger, traffic, clock } = run.parts;
   const { applianceVmId } = run.parts.policy();
@@ -28,7 +28,7 @@ export async function readUse(
     const candidates = await candidatesFor(run, volumeId, mappings, attachedHere);
     return { ...candidates, holders: await holdersOf(run, volumeId, candidates) };
   };
-  const passing = (found: { readonly holders: readonly Holder[] }) => passingUsers(found.holders, taking);
+  const passing = (found: { readonly holders: readonly Holder[] }) => passingUsers(found.holders, ignored);
   const { device, disks, holders } = await settled(clock, look, passing, patience(run));
   const disk = device ? 'found' : disks.length === 0 ? 'not-there' : 'unclear';
   const isServed = holders.some(({ kind }) => kind === 'nbd-client');
@@ -76,9 +76,9 @@ async function holdersOf(
 }
 
 /** Who is waited for: those in the way, when all of them may be gone in a moment. Pure. */
-function passingUsers(holders: readonly Holder[], taking: Taking | null): readonly Holder[] {
-  if (taking === null) return [];
-  const { users, clients } = taking;
+function passingUsers(holders: readonly Holder[], ignored: IgnoredUsers | null): readonly Holder[] {
+  if (ignored === null) return [];
+  const { users, clients } = ignored;
   // Whether a connected client is in the way may depend on what flows; one that has left flows no more.
   const inTheWay = holders.filter(({ kind, leaving }) => {
     if (kind !== 'nbd-client') return !users;

@@ -46,11 +46,11 @@ export async function readGuards(
   const about = volumeOf(run, command);
   const volume = about === null ? null : await readVolume(run, about);
   const attachedTo = volume?.kind === 'seen' ? volume.value.vmId : null;
-  const { taking, stillOnly } = intentOf(run.journal.intent(step), false);
+  const { ignored, stillOnly } = intentOf(run.journal.intent(step), false);
   const vm = (reverts || stillOnly) && attachedTo !== null ? await readVm(run, attachedTo) : named;
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
   const since = run.parts.clock.monotonic();
-  const looking = { taking: hasWaited ? null : taking, attachedHere: detachesHere };
+  const looking = { ignored: hasWaited ? null : ignored, attachedHere: detachesHere };
   const use = detachesHere || reverts ? await readUse(run, command.volumeId, looking) : null;
   const mappedTo = mapping?.kind === 'seen' ? mapping.value.vmId : null;
   const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;

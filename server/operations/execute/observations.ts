@@ -89,7 +89,7 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
       return readObstacles(run, action);
     case 'read-holders':
       return run.learn({
-        use: await readUse(run, action.volumeId, { taking: action.taking, attachedHere: true }),
+        use: await readUse(run, action.volumeId, { ignored: action.ignored, attachedHere: true }),
       });
     case 'read-device-users':
       return readDeviceUsers(run, action.device);

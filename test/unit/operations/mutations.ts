@@ -50,7 +50,7 @@ export const LATER = '2026-01-01T00:00:05.000Z';
 
 export function intent(fields: Partial<Intent> = {}): Intent {
   const only = { stillOnly: false, missingOnly: false };
-  return { vmId: OTHER_VM, plug: null, taking: NOBODY, ...only, sentBefore: false, ...fields };
+  return { vmId: OTHER_VM, plug: null, ignored: NOBODY, ...only, sentBefore: false, ...fields };
 }
 
 export const plug = { deviceId: 1, attached: ATTACHED_AT };

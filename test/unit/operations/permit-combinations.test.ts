@@ -104,7 +104,7 @@ const COMMANDS = [
 const INTENTS = [null, APPLIANCE, OTHER_VM].flatMap((vmId) =>
   [true, false].flatMap((force) =>
     [true, false].map((sentBefore) =>
-      intent({ vmId, plug, sentBefore, taking: { users: force, clients: force } }),
+      intent({ vmId, plug, sentBefore, ignored: { users: force, clients: force } }),
     ),
   ),
 );
@@ -133,7 +133,7 @@ describe('in every combination of what can be read', () => {
     let looked = 0;
     const broken: unknown[] = [];
     for (const command of CONTENT)
-      for (const about of INTENTS.filter(({ taking }) => !taking.users))
+      for (const about of INTENTS.filter(({ ignored }) => !ignored.users))
         for (const openJobs of [0, 1])
           for (const of of volumesFor(command))
             for (const vm of command.name === 'revertSnapshot' ? VMS : [null])
@@ -170,7 +170,7 @@ describe('in every combination of what can be read', () => {
 
 /** The promises, said once more from the outside. */
 function promised(command: Mutation, about: Intent, world: Guards): boolean {
-  const { vmId, taking, stillOnly, sentBefore } = about;
+  const { vmId, ignored, stillOnly, sentBefore } = about;
   const shown = world.volume?.kind === 'seen' ? world.volume.value : null;
   if ('volumeId' in command && world.openJobs > 0) return false;
   switch (command.name) {
@@ -190,7 +190,7 @@ function promised(command: Mutation, about: Intent, world: Guards): boolean {
         return (
           !stillOnly || (world.vm?.kind === 'seen' && ['Stopped', 'Destroyed'].includes(world.vm.value.state))
         );
-      return shown.type !== 'ROOT' && world.use !== null && (world.use.holders.length === 0 || taking.users);
+      return shown.type !== 'ROOT' && world.use !== null && (world.use.holders.length === 0 || ignored.users);
     }
     case 'deleteVolume':
     case 'destroyVolume':
