@@ -304,44 +304,57 @@ function mapAndPublish(
   fact: Extract<DeviceFact, { kind: 'found' }>,
 ): Action | Done<Attached> {
   const { device } = fact;
-  const identity: JsonObject = {
-    device_path: device.path,
-    serial: device.serial,
-    diskseq: device.diskseq,
-    boot_id: fact.bootId,
-  };
   const { use } = s.facts;
   if (!use) return { do: 'read-device-users', device };
   const users = systemUsers(use.holders);
   if (users.length > 0) return usedBySystem(volume, device, users);
+  return mapDevice(s, goal, volume, fact) ?? publishMapped(s, volume, device);
+}
+
+/** null when the journal says that this very plug is mapped, with its size. */
+function mapDevice(
+  s: Situation,
+  goal: AttachGoal,
+  volume: CloudVolume,
+  { device, bootId, matchedBy, displaces }: Extract<DeviceFact, { kind: 'found' }>,
+): Action | null {
+  const identity: JsonObject = {
+    device_path: device.path,
+    serial: device.serial,
+    diskseq: device.diskseq,
+    boot_id: bootId,
+  };
   const mapped = s.journal.standing('map', 'unmap') ? s.journal.done('map') : null;
   const current =
     mapped !== null &&
     mapped.size === device.size &&
     Object.keys(identity).every((key) => mapped[key] === identity[key]);
-  if (!current) {
-    const mapping: NewMapping = {
-      volumeId: volume.id,
-      vmId: goal.vmId,
-      devicePath: device.path,
-      cloudstackState: 'attached',
-      linuxState: 'detected',
-      size: device.size,
-      controller: device.controller,
-      serial: device.serial,
-      diskseq: device.diskseq,
-      bootId: fact.bootId,
-      matchedBy: fact.matchedBy,
-      cloudstackDeviceId: volume.deviceId,
-    };
-    return {
-      do: 'record',
-      step: 'map',
-      state: 'done',
-      data: { ...identity, matched_by: fact.matchedBy, size: device.size },
-      effects: [{ kind: 'put-mapping', mapping, displaces: fact.displaces }],
-    };
-  }
+  if (current) return null;
+  const mapping: NewMapping = {
+    volumeId: volume.id,
+    vmId: goal.vmId,
+    devicePath: device.path,
+    cloudstackState: 'attached',
+    linuxState: 'detected',
+    size: device.size,
+    controller: device.controller,
+    serial: device.serial,
+    diskseq: device.diskseq,
+    bootId,
+    matchedBy,
+    cloudstackDeviceId: volume.deviceId,
+  };
+  return {
+    do: 'record',
+    step: 'map',
+    state: 'done',
+    data: { ...identity, matched_by: matchedBy, size: device.size },
+    effects: [{ kind: 'put-mapping', mapping, displaces }],
+  };
+}
+
+/** The last part of an attach to this guest: the export is there and has answered, or none is wanted. */
+function publishMapped(s: Situation, volume: CloudVolume, device: Device): Action | Done<Attached> {
   if (!s.policy.exportsEnabled) return done({ devicePath: device.path, volume, exported: false });
   if (s.facts.published) return done({ devicePath: device.path, volume, exported: true });
   const error = s.facts.publishError;
