@@ -172,7 +172,7 @@ export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boo
   if (conflictingOperation === null) return full ? waitForSlot(s, goal, full) : null;
   return {
     do: 'pause',
-    ms: 250,
+    ms: LIMITS.CONFLICT_POLL_MS,
     step: STEP,
     reason: `operation ${conflictingOperation} attaches another disk, which could not be told from this one`,
     forget: ['obstacles', 'volume'],

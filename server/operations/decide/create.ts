@@ -141,7 +141,7 @@ function sameNameTaken(name: string, offer: Offer): Action | null {
   if (offer.conflictingOperation === null) return null;
   return {
     do: 'pause',
-    ms: 250,
+    ms: LIMITS.CONFLICT_POLL_MS,
     step: 'check',
     reason: `operation ${offer.conflictingOperation} is creating a volume of the same name`,
     forget: ['offer'],
