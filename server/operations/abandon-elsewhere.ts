@@ -25,7 +25,9 @@ export async function abandonElsewhere(
   { id, applianceId, status, held }: Operation,
   caller: Caller | null,
 ): Promise<Release> {
-  if (status !== 'executing') return 'not-held';
+  // Those of the daemon before this one (decision 0002) are of no appliance: no lease tells whether it runs, and a row
+  // for one would be found by whoever relies on there being none.
+  if (status !== 'executing' || applianceId === '') return 'not-held';
   let daemon = await neighbours.look(applianceId);
   if (daemon !== null && daemon.toldInMs > 0) {
     await clock.sleep(Math.ceil(daemon.toldInMs) + 1, stopping);

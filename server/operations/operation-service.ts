@@ -215,7 +215,8 @@ export class OperationService {
     const waits = status === 'pending' && waitReason === null && volumeId !== '';
     if (!waits || this.parts.isBusyWith(volumeId)) return operation;
     const [blocker] = await this.parts.ledger.listOperations({ volumeId, status: 'executing', limit: 1 });
-    if (!blocker || blocker.applianceId === applianceId) return operation;
+    // Those of the daemon before this one block nothing (decision 0002).
+    if (!blocker || ['', applianceId].includes(blocker.applianceId)) return operation;
     const reason = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
     return { ...operation, waitReason: reason };
   }

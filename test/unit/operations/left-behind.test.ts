@@ -4,10 +4,10 @@ import { aboutRequest } from '~/server/operations/new-request';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** An appliance that was executing a detach when its VM went away, and an attach that is asked of the new one. */
-async function leftBehind() {
+async function leftBehind(applianceId?: string) {
   const rig = await Rig.start();
   const { ledger } = rig;
-  const vmId = rig.vm('Running');
+  const vmId = applianceId ?? rig.vm('Running');
   const { id } = await rig.volume();
   const epoch = await ledger.takeOver(vmId, 'their daemon');
   const request = aboutRequest('detach', { volume_id: id });
@@ -72,5 +72,14 @@ describe('an operation that another appliance was executing', () => {
     await ledger.releaseLease(epoch);
     await expect(abandon()).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
     expect((await ledger.readOwner(epoch.applianceId))?.epoch).toBe(epoch.number);
+  });
+
+  it('of the daemon before this one, which has no lease to tell by: it is not ended, and no lease is made for it', async () => {
+    const { rig, ledger, operations, ours, theirs, abandon } = await leftBehind('');
+    rig.store.appliances.delete('');
+    expect((await operations.read(ours)).waitReason, 'nothing of ours waits for it').toBeNull();
+    await expect(abandon()).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
+    expect((await operations.read(theirs)).status).toBe('executing');
+    expect(await ledger.readOwner('')).toBeNull();
   });
 });
