@@ -20,7 +20,7 @@ import {
 import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { permit } from './permit';
-import { doubtOldPlug } from './volume';
+import { doubtOldPlug, doubtOldRun } from './volume';
 
 type Intended = Extract<MutationState, { at: 'intended' }>;
 
@@ -135,7 +135,8 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
     case 'settled':
       return withhold({ text: answer.reason, settled: true });
     case 'refuse': {
-      const old = guards.volume?.kind === 'seen' ? doubtOldPlug(s, guards.volume.value) : null;
+      const plug = guards.volume?.kind === 'seen' ? doubtOldPlug(s, guards.volume.value) : null;
+      const old = plug ?? (answer.code === 'VM_NOT_STOPPED' ? doubtOldRun(s, step) : null);
       if (old) return old;
       return withhold({
         text: answer.message,

@@ -76,6 +76,22 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
   };
 }
 
+/**
+ * The same of a VM that a job of this operation has stopped, so that its disk can be taken, and that is shown running.
+ * Not for its removal: there, a look that shows it running is reason enough to keep it.
+ */
+export function doubtOldRun(s: Situation, step: MutationStep): Action | null {
+  const stopped = s.journal.mutation('stop-vm');
+  if (step !== 'detach-volume' || stopped.at !== 'ended' || stopped.outcome !== 'ok') return null;
+  if (s.elapsed(`old-run:${stopped.jobId}`) > LIMITS.READ_SETTLE_MS) return null;
+  return {
+    do: 'back-off',
+    step: 'read-vm',
+    reason: `job ${stopped.jobId} has stopped the VM, and CloudStack shows it running again`,
+    forget: ['guards', 'volume', 'vm'],
+  };
+}
+
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
 export function mayHaveWorked({ outcome, code, text }: EndedTry): boolean {
   return outcome === 'ok' || classifyJobFailure(code, text) === 'unknown';

@@ -180,6 +180,42 @@ describe('a management server that lags behind shows once more what a job of the
     expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
   });
 
+  it('cleanup: the disk is taken from the test VM that was stopped for it', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const { id } = await rig.volume({ vmId });
+    const { readVm } = rig.cloud;
+    const running = await readVm.call(rig.cloud, vmId);
+    let stopped = 0;
+    rig.cloud.readVm = async (asked) => {
+      const now = await readVm.call(rig.cloud, asked);
+      if (asked !== vmId || now.kind !== 'seen' || now.value.state !== 'Stopped') return now;
+      stopped += 1;
+      return stopped === 2 ? running : now;
+    };
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { force_clean: true }));
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
+  });
+
+  it('cleanup: nothing is taken from a test VM that somebody has started again', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const { readVm } = rig.cloud;
+    let stopped = 0;
+    rig.cloud.readVm = async (asked) => {
+      const now = await readVm.call(rig.cloud, asked);
+      if (now.kind !== 'seen' || now.value.state !== 'Stopped') return now;
+      stopped += 1;
+      if (stopped === 1) rig.setVmState(vmId, 'Running');
+      return now;
+    };
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VM_NOT_STOPPED' });
+    expect([rig.calls, volume.vmId]).toEqual([['stopVirtualMachine'], vmId]);
+  });
+
   it('one that stays there is believed in the end', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
