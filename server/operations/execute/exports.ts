@@ -97,8 +97,9 @@ export async function withdraw(run: RunContext, volumeId: string, force: boolean
     effects: [{ kind: 'set-export-status', volumeId, status: 'pending' }],
     waiting: null,
   });
-  // A client may have connected before the export was withdrawn: who uses the disk is read again.
-  run.forget(['use', 'published']);
+  // A client may have connected before the export was withdrawn: who uses the disk is read again. And whether it is
+  // gone: a look that only asked whether the disk is here did not wait for it to leave.
+  run.forget(['use', 'published', 'gone']);
 }
 
 /**

@@ -84,6 +84,23 @@ describe('the first reads after a finished job are old', () => {
     },
   );
 
+  it('detach: a disk that leaves later than the look is believed is waited for, however slow the database is', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.unplug(volume);
+    const { readMapping } = rig.ledger;
+    // The doubt ends while it is looked whether the disk is still here.
+    rig.ledger.readMapping = async (id) => {
+      await rig.clock.sleep(5 * SECOND_MS);
+      return readMapping.call(rig.ledger, id);
+    };
+    const operation = await rig.request('detach', { volume_id: volume.id });
+    await rig.pass(40 * SECOND_MS);
+    await rig.guest.unplug(volume.id);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual([]);
+  });
+
   it('a read that stays old is believed in the end, and ends the operation with a code', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
