@@ -23,8 +23,37 @@ export function createSysfsCounters({
   sync = syncToDisk,
 }: SysfsCountersOptions): CounterReader {
   const flushing = new Map<string, Promise<void>>();
+  /** Of those whose turn has come (monotonic ms). */
+  const begunAt = new Map<string, number>();
+  /** When any flush has ended last (monotonic ms). */
+  let lastEnd = Number.NEGATIVE_INFINITY;
   // One that never ends holds one of the threads that Node has for files: a storage that hangs has many disks.
   const turns = new Semaphore(LIMITS.DISK_FLUSHES_AT_ONCE);
+
+  const flushInTurn = (path: string) =>
+    turns.use(async () => {
+      begunAt.set(path, clock.monotonic());
+      try {
+        await sync(path);
+      } finally {
+        lastEnd = clock.monotonic();
+        begunAt.delete(path);
+        flushing.delete(path);
+      }
+    });
+
+  /** Throws when the flush of this disk lasts too long, or when it has no turn and none before it ends. */
+  const giveUpLate = async (path: string, signal: AbortSignal) => {
+    const asked = clock.monotonic();
+    for (;;) {
+      const since = Math.max(asked, begunAt.get(path) ?? lastEnd);
+      const leftMs = since + LIMITS.DISK_FLUSH_MS - clock.monotonic();
+      if (leftMs <= 0) throw new Error(`${path} was not flushed in ${LIMITS.DISK_FLUSH_MS} ms`);
+      await clock.sleep(leftMs, signal);
+      if (signal.aborted) return;
+    }
+  };
+
   return {
     read(plug) {
       const at = clock.now();
@@ -36,14 +65,11 @@ export function createSysfsCounters({
     },
     async flush({ path }) {
       // One flush a disk, however often it is asked for.
-      const running = flushing.get(path) ?? turns.use(() => sync(path)).finally(() => flushing.delete(path));
+      const running = flushing.get(path) ?? flushInTurn(path);
       flushing.set(path, running);
       const over = new AbortController();
-      const late = clock.sleep(LIMITS.DISK_FLUSH_MS, over.signal).then(() => {
-        if (!over.signal.aborted) throw new Error(`${path} was not flushed in ${LIMITS.DISK_FLUSH_MS} ms`);
-      });
       try {
-        await Promise.race([running, late]);
+        await Promise.race([running, giveUpLate(path, over.signal)]);
       } finally {
         over.abort();
       }

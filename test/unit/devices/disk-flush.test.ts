@@ -41,3 +41,32 @@ it('a disk is flushed when one before it has come back', async () => {
   ends.get('/dev/vdc')?.();
   await first[1];
 });
+
+it('many disks that are flushed one after the other are all flushed, however long that takes together', async () => {
+  const { clock, ends, counters } = setUp();
+  const names = ['vdb', 'vdc', 'vdd', 'vde', 'vdf', 'vdg', 'vdh', 'vdi'];
+  const all = Promise.allSettled(names.map((name) => counters.flush(plug(name))));
+  for (const name of names) {
+    await clock.advance(LIMITS.DISK_FLUSH_MS / 4);
+    ends.get(`/dev/${name}`)?.();
+  }
+  await clock.advance(0);
+  expect(await all).toEqual(names.map(() => ({ status: 'fulfilled', value: undefined })));
+});
+
+it('a disk whose turn came late has all of its time', async () => {
+  const { clock, ends, counters } = setUp();
+  const others = Promise.all(['vdb', 'vdc'].map((name) => counters.flush(plug(name))));
+  const hung = counters.flush(plug('vdd')).catch((error: unknown) => String(error));
+  let answer: string | null = null;
+  void hung.then((text) => {
+    answer = text ?? null;
+  });
+  await clock.advance(LIMITS.DISK_FLUSH_MS / 2);
+  for (const name of ['vdb', 'vdc']) ends.get(`/dev/${name}`)?.();
+  await others;
+  await clock.advance(LIMITS.DISK_FLUSH_MS - 1);
+  expect([ends.has('/dev/vdd'), answer]).toEqual([true, null]);
+  await clock.advance(1);
+  expect(await hung).toContain('/dev/vdd was not flushed');
+});
