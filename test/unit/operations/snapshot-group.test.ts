@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { LatencyOptions } from '~/lab/cloudstack/latency';
 import type { Volume } from '~/lab/cloudstack/records';
+import { DaemonError } from '~/server/core/errors';
+import { aboutRequest } from '~/server/operations/new-request';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const NOBODY = '99999999-9999-4999-8999-999999999999';
@@ -49,6 +51,27 @@ describe('a snapshot of several volumes', () => {
     const nowhere = await the.rig.run('snapshot-group', { ...request(the), vm_id: NOBODY });
     expect(nowhere.status).toBe('failed');
     expect(the.rig.calls).toEqual([]);
+  });
+
+  it('goes on with parts that the version before has begun, which did not say which VM their volume must be on', async () => {
+    const the = await world();
+    const { rig } = the;
+    const { accept } = rig.ledger;
+    let parts = 0;
+    rig.ledger.accept = (epoch, input) => {
+      const { request: asked } = input;
+      if (!('on_vm' in asked)) return accept.call(rig.ledger, epoch, input);
+      parts += 1;
+      if (parts > 1) throw new DaemonError('QUEUE_FULL', 'too many operations wait');
+      const { on_vm: _vm, ...before } = asked;
+      return accept.call(rig.ledger, epoch, { ...input, ...aboutRequest('snapshot', before) });
+    };
+    const id = await rig.request('snapshot-group', request(the));
+    await rig.pass(SECOND_MS);
+    rig.ledger.accept = accept;
+    await rig.restart();
+    expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['createSnapshot', 'createSnapshot', 'createSnapshot']);
   });
 
   it('takes none of a volume that has left the VM before its turn', async () => {
