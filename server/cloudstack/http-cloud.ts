@@ -277,7 +277,10 @@ export class HttpCloud implements Cloud {
     const is = mayExpungeVms !== false && seesDestroyedVms !== false ? await this.mayUpdateVolumes() : false;
     const until = this.parts.clock.monotonic() + LIMITS.ROLE_CACHE_MS;
     if (is !== null) this.administrator = { apiKey, is, until };
-    return is === true;
+    // Where its list was read before there is listApis: a 401 to it alone takes nothing from an administrator, whose
+    // volumes would belong to the account of the key.
+    const known = this.administrator?.apiKey === apiKey && this.administrator.is;
+    return is ?? known;
   }
 
   /**

@@ -65,6 +65,23 @@ describe('who is named as the owner of a new volume', () => {
     expect(await cloud.newVolumeOwner(ACCOUNT)).toBeNull();
   });
 
+  it('an administrator is still one when nothing but that question is answered with 401 after the hour', async () => {
+    keyOf(ADMIN, ['updateVolume']);
+    const clock = new ManualClock();
+    const { cloud } = cannedClient([configRow({ apiUrl: server.url })], null, { clock });
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+    const { script } = server;
+    server.script = (request, ...more) =>
+      request.parameters.get('command') === 'listApis'
+        ? fails('listApis', 401, 'unable to')
+        : script(request, ...more);
+    await clock.advance(60 * 60_000);
+    await expect(cloud.newVolumeOwner(ACCOUNT)).rejects.toMatchObject({ kind: 'authentication' });
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
+    keyOf(ADMIN, ['listVolumes']);
+    expect(await cloud.newVolumeOwner(ACCOUNT)).toBeNull();
+  });
+
   it('a server that lets every user expunge: the commands decide', async () => {
     keyOf(ADMIN, ['listVolumes']);
     expect(await cloudOf().newVolumeOwner(ACCOUNT)).toBeNull();
