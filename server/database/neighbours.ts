@@ -62,16 +62,20 @@ export class Neighbours {
 
 const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
 
+/** The server does not mix collations, and other programs have chosen those of their tables. */
+function plain(text: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`CONVERT(${text} USING utf8mb4) COLLATE utf8mb4_bin`;
+}
+
 /**
  * Whether a context is one of the hub's. Somebody may have emptied its table with keys unchecked, and a foreign key
- * of our rows would refuse what its other rows still say. Converted: the server does not mix collations.
+ * of our rows would refuse what its other rows still say.
  */
 export function isContext(
   column: RawBuilder<unknown>,
   { contexts }: Pick<Neighbourhood, 'contexts'>,
 ): RawBuilder<unknown> {
   if (!contexts) return sql`${column} IS NOT NULL`;
-  const plain = (text: RawBuilder<unknown>) => sql`CONVERT(${text} USING utf8mb4) COLLATE utf8mb4_bin`;
   return sql`EXISTS (SELECT 1 FROM vm_replication_contexts c
     WHERE ${plain(sql`c.context_id`)} = ${plain(column)})`;
 }
@@ -86,10 +90,13 @@ export function noteAttached(
   at: Date,
   parts: Neighbourhood,
 ): CompiledQuery[] {
+  const known = sql`SELECT ${plain(sql`v.vm_context_id`)} FROM ossea_volumes v
+    WHERE v.volume_id = ${volumeId} AND ${isContext(sql`v.vm_context_id`, parts)} LIMIT 1`;
   return [
-    sql`UPDATE device_mappings m JOIN ossea_volumes v ON v.volume_id = ${volumeId} SET m.vm_context_id = v.vm_context_id
-      WHERE m.volume_id = ${volumeId} AND ${isContext(sql`v.vm_context_id`, parts)}`.compile(db),
     sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at}
+      WHERE volume_id = ${volumeId}`.compile(db),
+    // Not as a join: of one the server locks every row that it looks at, and the hub writes its contexts all the time.
+    sql`UPDATE device_mappings SET vm_context_id = COALESCE((${known}), ${plain(sql`vm_context_id`)})
       WHERE volume_id = ${volumeId}`.compile(db),
   ];
 }

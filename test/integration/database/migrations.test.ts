@@ -426,6 +426,26 @@ describe('a live database with ossea_volumes', () => {
     ]);
   });
 
+  it('does not wait for what the hub is writing to other contexts', async () => {
+    const dsn = await databaseWith([
+      ...LIVE,
+      "INSERT INTO vm_replication_contexts VALUES ('context-0'), ('context-2')",
+    ]);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const note = { step: 'test', state: 'note' as const, data: {} };
+    const hub = await createConnection(connectionOptions(dsn));
+    await hub.query('START TRANSACTION');
+    await hub.query("DELETE FROM vm_replication_contexts WHERE context_id <> 'context-1'");
+    await ledger.auditedChange(epoch, [{ kind: 'put-mapping', mapping: mapping(FIRST, '/dev/vde') }], note);
+    await hub.query('ROLLBACK');
+    await hub.end();
+    expect(await ledger.readMapping(FIRST)).toMatchObject({ devicePath: '/dev/vde' });
+    const context = `SELECT vm_context_id FROM device_mappings WHERE volume_uuid = '${FIRST}'`;
+    expect(await server.query(context, [], dsn.database)).toEqual([{ vm_context_id: 'context-1' }]);
+  });
+
   it('loses mapping and export when the row of ossea_volumes is deleted with its context', async () => {
     const dsn = await databaseWith(LIVE);
     await migrate(dsn, silentLogger);
