@@ -60,10 +60,10 @@ describe('a snapshot of several volumes', () => {
     let parts = 0;
     rig.ledger.accept = (epoch, input) => {
       const { request: asked } = input;
-      if (!('on_vm' in asked)) return accept.call(rig.ledger, epoch, input);
+      if (!('on_vm' in asked && 'group' in asked)) return accept.call(rig.ledger, epoch, input);
       parts += 1;
       if (parts > 1) throw new DaemonError('QUEUE_FULL', 'too many operations wait');
-      const { on_vm: _vm, ...before } = asked;
+      const before = { volume_id: input.volumeId, name: 'before', group: String(asked.group) };
       return accept.call(rig.ledger, epoch, { ...input, ...aboutRequest('snapshot', before) });
     };
     const id = await rig.request('snapshot-group', request(the));
