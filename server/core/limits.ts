@@ -94,6 +94,8 @@ export const LIMITS = {
   READ_SETTLE_MS: 15_000,
   // Between the last look at what may forbid a call and its departure; usually some ms.
   GUARDS_AGE_MAX_MS: 2_000,
+  // How often they are read for one departure, where reading them takes longer than that
+  GUARD_PASSES: 5,
   // How often one that waits for another operation of this process looks whether it has ended
   CONFLICT_POLL_MS: 250,
   SLOT_POLL_MS: 1_000,

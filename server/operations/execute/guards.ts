@@ -21,8 +21,9 @@ import type { RunContext } from './run-context';
 export async function readGuards(
   run: RunContext,
   { step, command }: { readonly step: MutationStep; readonly command: Mutation },
-  hasWaited = false,
+  pass = 1,
 ): Promise<Guards> {
+  const hasWaited = pass > 1;
   const { applianceVmId } = run.parts.policy();
   const vmId = 'vmId' in command ? command.vmId : null;
   // That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try
@@ -56,9 +57,11 @@ export async function readGuards(
   const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;
   const neighbour =
     actsOn === null || actsOn === applianceVmId ? null : await readNeighbour(run, actsOn, !hasWaited);
-  // While users, or a daemon elsewhere, were waited for, everything that was read before them has grown old.
+  // While users, or a daemon elsewhere, were waited for, everything that was read before them has grown old. So it has
+  // when this look alone took long, as where many disks are flushed; where each does, the last one has to do.
   const waitedMs = run.parts.clock.monotonic() - since;
-  if (!hasWaited && waitedMs >= LIMITS.HOLDER_AGAIN_MS) return readGuards(run, { step, command }, true);
+  const tooOldMs = hasWaited ? LIMITS.GUARDS_AGE_MAX_MS : LIMITS.HOLDER_AGAIN_MS;
+  if (waitedMs >= tooOldMs && pass < LIMITS.GUARD_PASSES) return readGuards(run, { step, command }, pass + 1);
   return {
     volume,
     vm,

@@ -39,6 +39,45 @@ describe('what forbids a call is looked at right before it', () => {
     expect(sentAfterMs).toBeLessThanOrEqual(5 * SECOND_MS);
   });
 
+  it('also when the look that was repeated takes long: meanwhile somebody has moved the volume', async () => {
+    const rig = await Rig.start();
+    const to = rig.vm('Running');
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const { clock, guest } = rig;
+    const { holders } = guest;
+    let looks = 0;
+    guest.holders = async (devices) => {
+      looks += 1;
+      // Before the export is withdrawn and after that, with the guards, and with these once more because time has passed.
+      if (looks === 3) await clock.sleep(SECOND_MS);
+      if (looks === 4) {
+        await clock.sleep(5 * SECOND_MS);
+        rig.plugInto(volume, to);
+      }
+      return holders.call(guest, devices);
+    };
+    const detach = await rig.request('detach', { volume_id: volume.id });
+    expect(await rig.ended(detach, 30 * MINUTE_MS)).toMatchObject({
+      status: 'failed',
+      errorCode: 'VOLUME_ATTACHED_ELSEWHERE',
+    });
+    expect([rig.calls, volume.vmId]).toEqual([[], to]);
+  });
+
+  it('and sent in the end when every look takes long', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const { clock, guest } = rig;
+    const { holders } = guest;
+    guest.holders = async (devices) => {
+      await clock.sleep(5 * SECOND_MS);
+      return holders.call(guest, devices);
+    };
+    const detach = await rig.request('detach', { volume_id: id });
+    expect(await rig.ended(detach)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
   it('also when the call waits for its credentials: meanwhile somebody has moved the volume', async () => {
     const rig = await Rig.start();
     const [from, to] = [rig.vm('Running'), rig.vm('Running')];
