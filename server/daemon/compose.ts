@@ -86,7 +86,10 @@ export interface Domain {
   /** What is known of all volumes, for lists; `cloud` notes in it whatever volume is read. */
   readonly catalogue: VolumeCatalogue;
   readonly cloud: Cloud;
-  /** The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN or STANDBY. */
+  /**
+   * The engine and epoch of this owner. Throws STOPPING, STARTING, APPLIANCE_UNKNOWN, STANDBY or
+   * DATABASE_UNAVAILABLE.
+   */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
   /**
    * Closes every export that does not lead to the disk of its volume. Nothing while another process owns the
@@ -235,18 +238,13 @@ function watchClock({ clock, logger }: Pick<Ports, 'clock' | 'logger'>): ClockSt
 }
 
 function writerOf(
-  { engine, otherOwner }: Ownership,
+  ownership: Ownership,
   { stopping, identity, ledger }: DomainSettings,
 ): { engine: Engine; epoch: Epoch } {
   if (stopping.aborted) throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
   ledger();
   if (identity.view.vmId === null) identity.require();
+  const { engine } = ownership;
   if (engine) return { engine, epoch: engine.epoch };
-  if (otherOwner !== null) {
-    throw new DaemonError('STANDBY', `Another daemon owns this appliance: ${otherOwner}`, {
-      details: { owner: otherOwner },
-      retryAfterSeconds: 5,
-    });
-  }
-  throw new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
+  throw ownership.refusal;
 }

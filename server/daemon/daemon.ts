@@ -1,3 +1,4 @@
+import type { DaemonError } from '../core/errors';
 import type { DeviceSnapshot } from '../devices/device';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
@@ -26,6 +27,8 @@ export interface Daemon {
   readonly phase: DaemonPhase;
   /** Why the phase is not `ready`, or why nothing can be done although it is (the database is away). */
   readonly phaseReason: string | null;
+  /** What a change is refused with in standby: who owns the appliance, or that this is not known. */
+  readonly standbyRefusal: DaemonError;
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;

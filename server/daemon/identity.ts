@@ -79,13 +79,7 @@ export class ApplianceIdentity {
   /** The VM id; throws APPLIANCE_UNKNOWN when it is not known, or CloudStack contradicts it. */
   require(): string {
     const { vmId, verdict, source } = this.view;
-    if (vmId === null) {
-      throw new DaemonError(
-        'APPLIANCE_UNKNOWN',
-        'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
-        { retryAfterSeconds: 30 },
-      );
-    }
+    if (vmId === null) throw applianceUnknown();
     const from = source ?? 'nowhere';
     if (verdict === 'refuted')
       throw unusable(
@@ -99,6 +93,15 @@ export class ApplianceIdentity {
       );
     return vmId;
   }
+}
+
+/** No source names a VM. */
+export function applianceUnknown(): DaemonError {
+  return new DaemonError(
+    'APPLIANCE_UNKNOWN',
+    'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
+    { retryAfterSeconds: 30 },
+  );
 }
 
 function unusable(message: string, { vmId, source, verdict }: ApplianceView): DaemonError {

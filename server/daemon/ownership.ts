@@ -68,6 +68,21 @@ export class Ownership {
     return 'the daemon is taking over the appliance';
   }
 
+  /**
+   * What a change is refused with while this daemon is not the owner. That another daemon owns the appliance is
+   * said only of one that was seen by the last look.
+   */
+  get refusal(): DaemonError {
+    if (this.trouble !== null)
+      return new DaemonError('DATABASE_UNAVAILABLE', this.reason, { retryAfterSeconds: 2 });
+    if (this.otherOwner !== null)
+      return new DaemonError('STANDBY', `Another daemon owns this appliance: ${this.otherOwner}`, {
+        details: { owner: this.otherOwner },
+        retryAfterSeconds: 5,
+      });
+    return new DaemonError('STARTING', 'The daemon is taking over the appliance', { retryAfterSeconds: 1 });
+  }
+
   /** Tries to become the owner, again and again until `stop`. */
   start(applianceId: string): void {
     this.loop = this.strive(applianceId);

@@ -28,6 +28,7 @@ import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport 
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
+import { applianceUnknown } from './identity';
 import { Metrics } from './metrics/metrics';
 import {
   MetricsHistory,
@@ -199,6 +200,10 @@ export class VolumeDaemon implements Daemon {
     return this.stage === 'ready' && this.phase === 'standby'
       ? 'the lease of the appliance has ended and was not renewed'
       : (this.stageReason ?? (database.status === 'unhealthy' ? database.message : null));
+  }
+
+  get standbyRefusal(): DaemonError {
+    return this.adapters.identity.view.vmId === null ? applianceUnknown() : this.domain.ownership.refusal;
   }
 
   /** Drains: stops accepting, ends streams, finishes current steps, releases the lease. Idempotent. */

@@ -55,6 +55,9 @@ export class FakeDaemon implements Daemon {
   readonly version = '2.0.0';
   phase: DaemonPhase = 'ready';
   phaseReason: string | null = null;
+  standbyRefusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: other', {
+    retryAfterSeconds: 5,
+  });
   readonly requests: { type: string; request: object; idempotencyKey?: string | null }[] = [];
   readonly stored: Operation[] = [];
   readonly entries: JournalEntry[] = [];
@@ -380,8 +383,7 @@ export class FakeDaemon implements Daemon {
     idempotencyKey: string | null,
     caller: Caller | undefined,
   ): Operation {
-    if (this.phase === 'standby')
-      throw new DaemonError('STANDBY', 'Another daemon owns this appliance: other', { retryAfterSeconds: 5 });
+    if (this.phase === 'standby') throw this.standbyRefusal;
     if (this.failure) throw this.failure;
     this.requests.push({ type, request, idempotencyKey });
     const sequence = this.stored.length + 1;

@@ -44,7 +44,7 @@ export const ready = endpoint({
   path: '/readyz',
   summary: 'Readiness: this daemon owns its appliance and takes requests',
   reply: { status: 200, description: 'Ready', schema: phaseSchema },
-  errors: ['STANDBY', 'STOPPING', 'DATABASE_UNAVAILABLE'],
+  errors: ['STANDBY', 'STOPPING', 'APPLIANCE_UNKNOWN', 'DATABASE_UNAVAILABLE'],
 });
 
 export const health = endpoint({

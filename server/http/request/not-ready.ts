@@ -2,11 +2,11 @@ import { DaemonError } from '../../core/errors';
 import type { Daemon } from '../../daemon/daemon';
 
 /** The error that says why a daemon does not take requests. */
-export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason'>): DaemonError {
+export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason' | 'standbyRefusal'>): DaemonError {
   const reason = daemon.phaseReason ?? `phase ${daemon.phase}`;
   switch (daemon.phase) {
     case 'standby':
-      return new DaemonError('STANDBY', `The daemon stands by: ${reason}`, { retryAfterSeconds: 5 });
+      return daemon.standbyRefusal;
     case 'stopping':
       return new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     case 'failed':

@@ -14,43 +14,65 @@ const OTHER: Owner = {
   lease: { until: 4_000, leftMs: 4_000 },
 };
 
+/**
+ * Looks until the answers have come to an end; null is a database that is away. Resolves with its warnings, and
+ * with what a change would have been refused with after each look.
+ */
+async function lookAround(answers: (Owner | null)[]): Promise<{ told: string[]; refusals: DaemonError[] }> {
+  const told: string[] = [];
+  const refusals: DaemonError[] = [];
+  await new Promise<void>((resolve) => {
+    const clock: Clock = { now: () => 0, monotonic: () => 0, sleep: async () => {} };
+    const unused = async (): Promise<never> => {
+      throw new Error('is not called');
+    };
+    const ownership = new Ownership(
+      {
+        ledger: {
+          readOwner: async () => {
+            const answer = answers.shift();
+            if (answer) return answer;
+            if (answer === undefined) {
+              void ownership.stop();
+              resolve();
+            }
+            throw new DaemonError('DATABASE_UNAVAILABLE', `connect ECONNREFUSED, try ${answers.length}`);
+          },
+          takeOver: unused,
+          renewLease: unused,
+          releaseLease: unused,
+        },
+        engineParts: {} as EngineParts,
+        clock,
+        logger: { ...silentLogger, warn: (message) => void told.push(message) },
+        owner: 'this:8090 pid 2',
+        instances: { mine: '', hasEnded: () => false },
+      },
+      () => void refusals.push(ownership.refusal),
+    );
+    refusals.push(ownership.refusal);
+    ownership.start('appliance');
+  });
+  return { told, refusals };
+}
+
 describe('a daemon that cannot find out who owns the appliance', () => {
   it('says so once until it can, however often it looks: a database may be away for days', async () => {
-    const answers: (Owner | null)[] = [null, null, null, OTHER, null, null];
-    const told: string[] = [];
-    const ended = new Promise<void>((resolve) => {
-      const clock: Clock = { now: () => 0, monotonic: () => 0, sleep: async () => {} };
-      const unused = async (): Promise<never> => {
-        throw new Error('is not called');
-      };
-      const ownership = new Ownership(
-        {
-          ledger: {
-            readOwner: async () => {
-              const answer = answers.shift();
-              if (answer) return answer;
-              if (answer === undefined) {
-                void ownership.stop();
-                resolve();
-              }
-              throw new DaemonError('DATABASE_UNAVAILABLE', `connect ECONNREFUSED, try ${answers.length}`);
-            },
-            takeOver: unused,
-            renewLease: unused,
-            releaseLease: unused,
-          },
-          engineParts: {} as EngineParts,
-          clock,
-          logger: { ...silentLogger, warn: (message) => void told.push(message) },
-          owner: 'this:8090 pid 2',
-          instances: { mine: '', hasEnded: () => false },
-        },
-        () => {},
-      );
-      ownership.start('appliance');
-    });
-    await ended;
+    const { told } = await lookAround([null, null, null, OTHER, null, null]);
     const once = 'The ownership of the appliance could not be settled';
     expect(told).toEqual([once, once]);
+  });
+
+  it('refuses changes because the database is away: only an owner that the last look has shown is named as one', async () => {
+    const { refusals } = await lookAround([null, OTHER, null]);
+    expect(refusals.slice(0, 4).map(({ code }) => code)).toEqual([
+      'STARTING',
+      'DATABASE_UNAVAILABLE',
+      'STANDBY',
+      'DATABASE_UNAVAILABLE',
+    ]);
+    expect(refusals[1]?.message).toContain('connect ECONNREFUSED');
+    expect(refusals[2]).toMatchObject({ details: { owner: OTHER.owner } });
+    expect(refusals[3]?.message).not.toContain(OTHER.owner);
   });
 });

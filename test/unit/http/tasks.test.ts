@@ -76,7 +76,7 @@ describe('a forced sync', () => {
 
   it('in standby fails and says who owns the appliance', async () => {
     daemon.phase = 'standby';
-    daemon.phaseReason = 'another daemon owns this appliance: oma-2';
+    daemon.standbyRefusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: oma-2');
     await expect(forceSync(daemon, false, async () => 'skipped')).rejects.toMatchObject({
       code: 'STANDBY',
       message: expect.stringContaining('oma-2'),
