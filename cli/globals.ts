@@ -139,8 +139,8 @@ const TIME_UNITS_MS: Readonly<Record<string, number>> = {
 
 /** `90s`, `10m`, `1h30m`, `7d`, `500ms` or plain seconds, in ms. */
 export function parseTime(text: string, option: string): number {
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  const total = durationOf(text);
+  // No time at all would be over before anything is done.
+  const total = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 || null : durationOf(text);
   if (total !== null) return total;
   throw new UsageError(`${option} ${text} is not a time`, 'Write it like 30s, 10m, 1h30m or 7d.');
 }

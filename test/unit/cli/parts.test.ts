@@ -89,7 +89,7 @@ describe('values', () => {
     expect(parseTime(text, '--timeout')).toBe(ms);
   });
 
-  it.each(['', 'soon', '3w', '-1s', '1s x'])('%j is no time', (text) => {
+  it.each(['', 'soon', '3w', '-1s', '1s x', '0', '0.0', '0s'])('%j is no time', (text) => {
     expect(() => parseTime(text, '--timeout')).toThrow('is not a time');
   });
 
