@@ -30,6 +30,7 @@ import {
   whyClocksDiffer,
 } from '~/server/model/ledger';
 import {
+  CANCELLED_UNCHANGED,
   type Caller,
   callerNames,
   isTerminal,
@@ -222,6 +223,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     if (isTerminal(stored.operation.status)) return 'ended';
     this.patch(stored, {
       status: 'cancelled',
+      error: CANCELLED_UNCHANGED,
       cancelRequested: true,
       cancelRequestedBy: caller,
       updatedAt: at,

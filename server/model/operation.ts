@@ -28,6 +28,9 @@ export function isTerminal(status: OperationStatus): status is TerminalStatus {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
 
+/** The error of a cancelled operation that has changed nothing, whether it waited or executed. */
+export const CANCELLED_UNCHANGED = 'Cancelled on request before anything was changed';
+
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 export type JsonObject = { [key: string]: JsonValue };
 

@@ -1,6 +1,6 @@
 import type { Transaction, Updateable } from 'kysely';
 import type { CancelOutcome, Epoch } from '../../model/ledger';
-import { type Caller, callerNames } from '../../model/operation';
+import { CANCELLED_UNCHANGED, type Caller, callerNames } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import { addToTotals } from '../operation-totals';
 import type { Tables } from '../tables';
@@ -58,6 +58,7 @@ async function cancelPending(
     .set({
       ...callerColumns(asked.caller),
       status: 'cancelled',
+      error: CANCELLED_UNCHANGED,
       cancel_requested: 1,
       updated_at: at,
       completed_at: at,

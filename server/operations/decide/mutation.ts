@@ -7,7 +7,7 @@ import {
 } from '../../cloudstack/errors';
 import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { callerNames, type JsonObject } from '../../model/operation';
+import { CANCELLED_UNCHANGED, callerNames, type JsonObject } from '../../model/operation';
 import {
   type Action,
   type Done,
@@ -181,7 +181,7 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
     state: 'failing',
     data: {
       code: 'CANCELLED',
-      message: 'Cancelled on request before anything was changed',
+      message: CANCELLED_UNCHANGED,
       details: {},
       cancelled: true,
       ...callerNames(s.operation.cancelRequestedBy),
