@@ -69,7 +69,8 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
   const { verdict, applianceOwner, newVolumes } = await ownersOf(parts, settings, capabilities, problems);
   return {
     ok: problems.length === 0,
-    problems,
+    // What is away for one question is away for the next, in the same words.
+    problems: [...new Set(problems)],
     configuration: settings?.name ?? null,
     endpoint: settings?.endpoint ?? null,
     version: capabilities?.version ?? null,

@@ -48,6 +48,7 @@ const vm = (owner: CloudOwner): CloudVm => ({
 });
 
 interface Situation {
+  readonly settings?: () => Promise<never>;
   readonly cloud?: Partial<DiagnosticCloud>;
   readonly deleteMode?: 'expunge' | 'trash';
   readonly conflicts?: readonly string[];
@@ -57,7 +58,14 @@ interface Situation {
   readonly activeRows?: number;
 }
 
-function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource, ...row }: Situation = {}) {
+function cloudstack({
+  cloud,
+  deleteMode = 'expunge',
+  conflicts = [],
+  ownerSource,
+  settings,
+  ...row
+}: Situation = {}) {
   return checkCloudstack({
     cloud: {
       capabilities: async () => CAPABLE,
@@ -71,18 +79,20 @@ function cloudstack({ cloud, deleteMode = 'expunge', conflicts = [], ownerSource
       ...cloud,
     },
     clock: systemClock,
-    settings: async () => ({
-      name: 'production',
-      endpoint: 'http://cloud/client/api',
-      apiKey: 'canary-key',
-      secretKey: 'canary-secret',
-      zone: row.zone ?? null,
-      diskOfferingId: row.diskOfferingId ?? null,
-      omaVmId: null,
-      owner: null,
-      ownerSource: ownerSource ?? null,
-      activeRows: row.activeRows ?? 1,
-    }),
+    settings:
+      settings ??
+      (async () => ({
+        name: 'production',
+        endpoint: 'http://cloud/client/api',
+        apiKey: 'canary-key',
+        secretKey: 'canary-secret',
+        zone: row.zone ?? null,
+        diskOfferingId: row.diskOfferingId ?? null,
+        omaVmId: null,
+        owner: null,
+        ownerSource: ownerSource ?? null,
+        activeRows: row.activeRows ?? 1,
+      })),
     deleteMode,
     appliance: { vmId: 'vm', verdict: 'unverified', conflicts },
   });
@@ -100,6 +110,12 @@ describe('check cloudstack', () => {
     expect(report.commands.map(({ name, allowed }) => [name, allowed])).toEqual(
       ALL.map((name) => [name, true]),
     );
+  });
+
+  it('a database that is away, which every question needs for its key, is one problem', async () => {
+    const away = () => Promise.reject(new DaemonError('DATABASE_UNAVAILABLE', 'away: refused'));
+    const report = await cloudstack({ settings: away, cloud: { capabilities: away } });
+    expect(report).toMatchObject({ ok: false, problems: ['away: refused'] });
   });
 
   it('never shows the keys', async () => {
