@@ -1,3 +1,4 @@
+import { skewText } from '../cloudstack/wire/clock-skew';
 import type { Clock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -27,7 +28,7 @@ export async function checkDatabase(parts: {
     if (missing.length > 0)
       problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
     if (Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
-      problems.push(`the clocks differ by ${Math.round(clockSkewMs / 1000)} s`);
+      problems.push(`${skewText(clockSkewMs, "the database's")}: set right the one that is wrong`);
     const { version, migrations } = seen;
     const owner = await parts.readOwner();
     return {

@@ -50,10 +50,10 @@ export async function measureSkew(ask: AskWithExpiry): Promise<number | null> {
   return Math.round((taken + expired) / 2);
 }
 
-/** The skew as text for logs and reports. */
-export function skewText(skewMs: number): string {
+/** The skew as text for logs and reports. `whose` is the other clock. */
+export function skewText(skewMs: number, whose = "CloudStack's"): string {
   const seconds = Math.round(Math.abs(skewMs) / SECOND_MS);
-  return `the clock of this machine is ${seconds} s ${skewMs > 0 ? 'behind' : 'ahead of'} CloudStack's`;
+  return `the clock of this machine is ${seconds} s ${skewMs > 0 ? 'behind' : 'ahead of'} ${whose}`;
 }
 
 interface Edge {

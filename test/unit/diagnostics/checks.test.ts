@@ -288,7 +288,11 @@ describe('check database', () => {
     const report = await database(async () => facts(['001-a'], systemClock.now() + 120_000));
     expect(report.problems).toEqual([
       expect.stringContaining('have not run: 002-b'),
-      expect.stringMatching(/clocks differ by 1(19|20) s/),
+      expect.stringMatching(/clock of this machine is 1(19|20) s behind the database's/),
+    ]);
+    const ahead = await database(async () => facts(['001-a', '002-b'], systemClock.now() - 120_000));
+    expect(ahead.problems).toEqual([
+      expect.stringMatching(/clock of this machine is 120 s ahead of the database's/),
     ]);
   });
 
