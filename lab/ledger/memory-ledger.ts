@@ -228,6 +228,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
       cancelRequestedBy: caller,
       updatedAt: at,
       completedAt: at,
+      held: null,
     });
     this.write(epoch.applianceId, operationId, 1, at, [
       { step: 'operation', state: 'cancelled', data: callerNames(caller) },

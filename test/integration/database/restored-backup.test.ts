@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { A, APPLIANCE, attach, create, detach, ended } from '../../contract/ledger/fixtures';
+import { A, APPLIANCE, attach, B, create, detach, ended } from '../../contract/ledger/fixtures';
 import { startMigrated } from './start-migrated';
 
 const RUNBOOKS = new URL('../../../docs/guides/runbooks.md', import.meta.url);
@@ -31,6 +31,7 @@ it('after the statement of the runbook nothing of the backup is done again by it
   await ledger.claim(before, 2);
   await ledger.append(before, done.id, { after: 2, at: Date.now(), entries: [], end: ended() });
   const { operation: pending } = await ledger.accept(before, create('pending'));
+  const { operation: unwanted } = await ledger.accept(before, attach(B, APPLIANCE));
   const { operation: behind } = await ledger.accept(before, attach(A, APPLIANCE));
 
   const section = (await readFile(RUNBOOKS, 'utf8')).split('## The database was restored from a backup')[1];
@@ -40,6 +41,9 @@ it('after the statement of the runbook nothing of the backup is done again by it
   const seen = await ledger.readOwner(APPLIANCE);
   const after = await ledger.takeOver(APPLIANCE, 'after it', { seen, instance: '' });
   const held = 'the database was restored from a backup';
+  // What has not begun can be cancelled like any other, and is held no more.
+  expect(await ledger.requestCancel(after, unwanted.id)).toBe('cancelled');
+  expect(await ledger.readOperation(unwanted.id)).toMatchObject({ status: 'cancelled', held: null });
   expect(await ledger.resumable(after)).toMatchObject([{ id: executing.id, held }]);
   expect(await ledger.claim(after, 10)).toMatchObject([{ operation: { id: pending.id, held } }]);
   expect(await ledger.readOperation(behind.id)).toMatchObject({ status: 'pending' });
