@@ -134,7 +134,12 @@ export const operationNoun: Noun = {
         if (dryRun) return preview(context, 'cancelOperation', input, { operation });
         const found = await client.call('cancelOperation', input);
         out.record(OPERATION_COLUMNS, found);
-        if (!hasEnded(found)) out.hint('It is asked to stop; it does so before its next call of CloudStack.');
+        if (hasEnded(found)) return EXIT.OK;
+        out.hint(
+          found.held === undefined
+            ? 'It is asked to stop; it does so before its next call of CloudStack.'
+            : 'It is held, so nobody runs it, and it stops only once it is retried. To end it now: volumectl operation abandon.',
+        );
         return EXIT.OK;
       },
     }),

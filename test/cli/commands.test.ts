@@ -486,6 +486,15 @@ describe('what is shown', () => {
     expect(JSON.parse((await ctl('operation', 'show', id, '--json')).out).journal).toHaveLength(2);
     expect((await ctl('operation', 'cancel', id)).out).toMatch(/^status +cancelled/m);
   });
+
+  it('a cancel of a held operation promises no stop: nobody runs it', async () => {
+    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    daemon.move(id, { status: 'executing', held: 'it has ended the daemon twice' });
+    const { code, error } = await ctl('operation', 'cancel', id);
+    expect(code).toBe(0);
+    expect(error).toMatch(/It is held.*volumectl operation abandon/);
+    expect(error).not.toContain('before its next call');
+  });
 });
 
 describe('on a terminal', () => {

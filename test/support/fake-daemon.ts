@@ -97,6 +97,8 @@ export class FakeDaemon implements Daemon {
     cancel: async (id) => {
       if (isTerminal(this.find(id).status))
         throw new DaemonError('TOO_LATE_TO_CANCEL', `Operation ${id} has ended`);
+      // Nobody runs a held one.
+      if (this.find(id).held !== null) return this.move(id, { cancelRequested: true });
       return this.move(id, { status: 'cancelled', completedAt: NOW });
     },
     retry: async (id) => this.release(id, {}),
@@ -261,7 +263,17 @@ export class FakeDaemon implements Daemon {
   move(
     id: string,
     change: Partial<
-      Pick<Operation, 'status' | 'response' | 'error' | 'errorCode' | 'completedAt' | 'volumeId' | 'held'>
+      Pick<
+        Operation,
+        | 'status'
+        | 'response'
+        | 'error'
+        | 'errorCode'
+        | 'cancelRequested'
+        | 'completedAt'
+        | 'volumeId'
+        | 'held'
+      >
     >,
   ): Operation {
     const index = this.stored.findIndex((operation) => operation.id === id);
