@@ -97,7 +97,7 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (known.result.kind === 'absent') return cleanUp(s, goal, true);
   const volume = known.result.value;
   if (volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm))
-    return cleanUp(s, goal, false);
+    return waitForPlug(s, volume) ?? cleanUp(s, goal, false);
   if (state.at === 'ended' && state.withheld !== null)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const moved = movedMeanwhile(s, volume);
@@ -127,6 +127,18 @@ function waitForAttach(s: Situation, volumeId: string): Action | null {
   if (!obstacles) return { do: 'read-obstacles', volumeId, toAppliance: false, needsSlot: false };
   return obstacles.openJobs > 0 ? waitForOpenJobs(s, STEP, volumeId) : null;
 }
+
+/**
+ * The same of an attach that somebody else has asked for: CloudStack names no VM before it has ended, so a volume
+ * without one that is being attached is not detached. null: none.
+ */
+function waitForPlug(s: Situation, volume: CloudVolume): Action | null {
+  if (volume.vmId !== null || s.journal.mutation(STEP).at !== 'none') return null;
+  return COMING.includes(volume.state) ? waitWhileBusy(s, volume, 'detach') : null;
+}
+
+/** What the first and any later attach makes of the state of a volume. */
+const COMING: readonly string[] = ['Creating', 'Attaching'];
 
 /**
  * Fails when somebody else has attached the volume again since the intent was written: that plug is not ours

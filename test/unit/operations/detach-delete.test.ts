@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
 import {
@@ -125,6 +126,36 @@ describe('detach decides', () => {
     expect(decided(true)).toMatchObject({ do: 'withdraw', force: true });
     expect(decided(false)).toMatchObject({ do: 'complete' });
   });
+
+  it.each(['Creating', 'Attaching'])(
+    'waits while somebody attaches the volume (%s): CloudStack names no VM before that has ended',
+    (state) => {
+      const facts = {
+        volume: seenVolume({ vmId: null, state }),
+        mapping: noRow,
+        gone: true,
+        obstacles: { openJobs: 0, conflictingOperation: null },
+      };
+      const decided = (elapsed: Record<string, number>) =>
+        decideDetach(situation('detach', request, { facts, elapsed }));
+      expect(decided({})).toMatchObject({
+        do: 'pause',
+        reason: expect.stringContaining(state),
+        forget: ['volume'],
+      });
+      expect(decided({ 'volume-busy': LIMITS.VOLUME_BUSY_DEADLINE_MS + 1 })).toMatchObject({
+        data: { code: 'VOLUME_BUSY' },
+      });
+      const ended: Step[] = [
+        ['detach-volume', 'intent', { job_id: 'j' }],
+        ['detach-volume', 'finished', { job_id: 'j', outcome: 'ok' }],
+      ];
+      expect(
+        decideDetach(situation('detach', request, { facts, steps: ended })),
+        'ours has ended: who attaches it now has it after us',
+      ).toMatchObject({ do: 'complete' });
+    },
+  );
 
   it('is done when it is already detached: the rest is cleaned up, CloudStack is not asked again', () => {
     const detached = { volume: seenVolume(), mapping: local };

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import type { OperationType } from '~/server/model/operation';
@@ -269,5 +270,24 @@ describe('an attach that was given up while its job ran', () => {
     });
     expect(await rig.ended(detach, 20 * MINUTE_MS)).toMatchObject({ status: 'completed' });
     expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], null]);
+  });
+});
+
+describe('an attach that somebody else has asked for', () => {
+  it('and that still runs: a detach does not call the volume detached, and takes it away once it is there', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: MINUTE_MS } } });
+    const volume = await rig.volume();
+    const elsewhere = rig.vm('Running');
+    rig.model.attachVolume({ id: volume.id, vmId: elsewhere, deviceId: null, jobId: randomUUID() });
+    await rig.pass(SECOND_MS);
+    expect(volume).toMatchObject({ state: 'Attaching', vmId: null });
+    const detach = await rig.request('detach', { volume_id: volume.id });
+    await rig.pass(10 * SECOND_MS);
+    expect(await rig.operation(detach)).toMatchObject({
+      status: 'executing',
+      waitReason: 'CloudStack is busy with the volume: it is being attached (Attaching)',
+    });
+    expect(await rig.ended(detach)).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], null]);
   });
 });
