@@ -1,6 +1,11 @@
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/** A comment, a name with what stands before its value, or a line without `=`, which systemd ignores, too. */
-const LINE = /\s*(?:[#;][^\n\r]*|([^=\n\r]*)(=?))/y;
+/** A name, with a byte order mark or `export` before it. */
+const BEFORE_NAME = /^(\uFEFF)?\s*(export\s+)?([A-Za-z_][A-Za-z0-9_]*)$/;
+/**
+ * A comment, a name with what stands before its value, or a line without `=`, which systemd ignores, too. Blanks are
+ * those of systemd: for `\s` a byte order mark is one as well.
+ */
+const LINE = /[ \t\n\r]*(?:[#;][^\n\r]*|([^=\n\r]*)(=?))/y;
 /** A part in quotes, which may span lines. One that is never closed goes to the end of the file. */
 const QUOTED = /[ \t]*(?:'([^']*)(?:'|$)|"((?:\\[\s\S]|[^"\\])*)(?:"|\\?$))/y;
 /** The rest of the line, and of the next one where a backslash ends it. */
@@ -16,6 +21,30 @@ const UNQUOTED = /[ \t]*((?:\\[\s\S]|[^\n\r\\])*?)[ \t]*(?:\\?$|(?=[\n\r]))/y;
  */
 export function parseEnvironmentFile(content: string): Record<string, string> {
   const variables: Record<string, string> = {};
+  for (const { name, value } of assignments(content)) if (NAME.test(name)) variables[name] = value;
+  return variables;
+}
+
+/**
+ * The settings of the file that have no effect because something stands before their name: `export`, as in a shell,
+ * or the byte order mark that an editor has put before the first one. systemd says so in its own journal alone.
+ *
+ * ```ts
+ * ignoredSettings('export PORT=8091'); // [{ name: 'PORT', because: 'of the "export" before it' }]
+ * ```
+ */
+export function ignoredSettings(content: string): { readonly name: string; readonly because: string }[] {
+  return [...assignments(content)].flatMap(({ name: written }) => {
+    // Nothing else is told: in a line that is wrong otherwise there may be a secret before the `=`.
+    const [, mark, word, name] = BEFORE_NAME.exec(written) ?? [];
+    if (name === undefined || (mark === undefined && word === undefined)) return [];
+    const because = mark === undefined ? 'of the "export" before it' : 'of the byte order mark before it';
+    return [{ name, because }];
+  });
+}
+
+/** What is assigned, whether or not it is a name; the last one of a name counts. */
+function* assignments(content: string): Generator<{ readonly name: string; readonly value: string }> {
   for (let at = 0; at < content.length; ) {
     const [line = '', name = '', assigned] = matchAt(LINE, content, at) ?? [];
     // Nothing is left to match only at a line break, which belongs to no line.
@@ -23,9 +52,8 @@ export function parseEnvironmentFile(content: string): Record<string, string> {
     if (!assigned) continue;
     const { value, end } = readValue(content, at);
     at = end;
-    if (NAME.test(name.trimEnd())) variables[name.trimEnd()] = value;
+    yield { name: name.trimEnd(), value };
   }
-  return variables;
 }
 
 function readValue(content: string, start: number): { value: string; end: number } {

@@ -4,7 +4,7 @@ import { isLoopback } from '~/server/core/is-loopback';
 import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
 import type { Target } from './client/client';
-import { parseEnvironmentFile } from './environment-file';
+import { ignoredSettings, parseEnvironmentFile } from './environment-file';
 import { UsageError } from './exit';
 import type { Format } from './output/output';
 
@@ -110,16 +110,25 @@ function parseUrl(text: string): URL {
 export function readDefaults(
   path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE,
 ): Readonly<Record<string, string | undefined>> {
-  let content: string;
-  try {
-    content = readFileSync(path, 'utf8');
-  } catch {
-    return {}; // no daemon on this machine, or not readable for this user
-  }
   // An empty variable counts as unset, for the daemon too.
   return Object.fromEntries(
-    Object.entries(parseEnvironmentFile(content)).filter(([, value]) => value !== ''),
+    Object.entries(parseEnvironmentFile(contentOf(path))).filter(([, value]) => value !== ''),
   );
+}
+
+/** What the file of the daemon of this machine says in vain; nothing where this user may not read it. */
+export function defaultsNotes(path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE): string[] {
+  return ignoredSettings(contentOf(path)).map(
+    ({ name, because }) => `${name} in ${path} has no effect, because ${because}`,
+  );
+}
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // no daemon on this machine, or not readable for this user
+  }
 }
 
 function urlOf({ HOST, PORT }: Readonly<Record<string, string | undefined>>): string | undefined {

@@ -31,7 +31,8 @@ Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: 
 Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused: use \`HOST\`, \`PORT\` and \`UNIX_SOCKET\`.
 A variable whose name is nearly that of a setting (\`NBD_BACKND\`, \`log_level\`), or that begins as ours do and is none (\`NBD_…\`, \`DATABASE_…\`, \`CLOUDSTACK_…\`), has no effect: the log
 names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`, and
-\`volumectl health\` for as long as the daemon runs.
+\`volumectl health\` for as long as the daemon runs. A line of the file with \`export\`, or with the byte order mark of an editor, before the name is ignored by systemd
+and never reaches the daemon; \`volumectl health\` names it, where it may read the file.
 
 | variable | default | values | meaning |
 | --- | --- | --- | --- |

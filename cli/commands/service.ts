@@ -5,7 +5,7 @@ import type { Health, Reply } from '../client/operations';
 import { loneNoun, type Noun, verb } from '../command';
 import type { Context } from '../context';
 import { EXIT, UsageError } from '../exit';
-import { LIST } from '../globals';
+import { defaultsNotes, LIST } from '../globals';
 import type { Column } from '../output/table';
 import { durationText } from '../output/units';
 import { DRIFT_COLUMNS, field, sizeColumn, state, timeColumn } from './columns';
@@ -106,9 +106,11 @@ export const healthNoun = loneNoun('health', {
     { args: '', what: 'Each dependency with the reason, what waits, and what needs a person.' },
     { args: '--quiet >/dev/null || echo trouble', what: 'For a script.' },
   ],
-  async run({ client, out }, args) {
+  async run({ client, out, isElsewhere }, args) {
     const health = await client.call('health', {});
-    const { components, waiting, held, drifts, settings_notes: notes } = health.details;
+    const { components, waiting, held, drifts, settings_notes: told } = health.details;
+    // What systemd ignores of the file never reaches the daemon, which cannot tell it.
+    const notes = [...told, ...(isElsewhere ? [] : defaultsNotes())];
     out.record(HEALTH, health);
     if (!out.isBare) {
       const list = Object.entries(components).map(([name, component]) => ({ name, ...component }));

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -158,6 +158,15 @@ describe('exit codes', () => {
     const { code, out } = await ctl('health');
     expect(code).toBe(0);
     expect(out).toContain(`Settings without effect\nNOTE\n${note}`);
+  });
+
+  it('0: what systemd ignores of the file of the settings is named, for the daemon cannot know', async () => {
+    const file = join(dir, 'defaults');
+    writeFileSync(file, 'export DATABASE_DSN=oma:secret@tcp(db)/oma\nLOG_LEVEL=debug\n');
+    const { code, out } = await volumectl(['health'], { ...env, VOLUMECTL_DEFAULTS: file });
+    expect(code).toBe(0);
+    expect(out).toContain(`NOTE\nDATABASE_DSN in ${file} has no effect, because of the "export" before it`);
+    expect(out).not.toContain('secret');
   });
 
   it('6: a sync that could not look; what it shows is what was known before', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { daemonEnvironment } from '~/cli/daemon-program';
-import { parseEnvironmentFile } from '~/cli/environment-file';
+import { ignoredSettings, parseEnvironmentFile } from '~/cli/environment-file';
 import { Failure } from '~/cli/exit';
 import { readDefaults } from '~/cli/globals';
 
@@ -34,6 +34,23 @@ describe('an environment file is read as systemd reads it', () => {
 
   it('leaves out what is no name, and comments', () => {
     expect(parseEnvironmentFile('export A=1\n1B=2\n#C=3\\\nD=4\n A-B=5\n')).toEqual({ D: '4' });
+  });
+});
+
+describe('what systemd ignores of it', () => {
+  it('is named where something stands before the name', () => {
+    const content =
+      '\uFEFFDATABASE_DSN=a\n# export B=1\nexport PORT=8091\n export\tHOST = "x\ny"\nLOG_LEVEL=debug\n';
+    expect(ignoredSettings(content)).toEqual([
+      { name: 'DATABASE_DSN', because: 'of the byte order mark before it' },
+      { name: 'PORT', because: 'of the "export" before it' },
+      { name: 'HOST', because: 'of the "export" before it' },
+    ]);
+    expect(parseEnvironmentFile(content)).toEqual({ LOG_LEVEL: 'debug' });
+  });
+
+  it('is not told where it may be a secret', () => {
+    expect(ignoredSettings('DATABASE_DSN: oma:secret@tcp(h)/db?parseTime=true\n1A=2\n')).toEqual([]);
   });
 });
 
