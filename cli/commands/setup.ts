@@ -33,6 +33,10 @@ const ARGS = {
   vm: option('id', 'id of the VM that this is; by default what the hypervisor tells', 'vm_id'),
   replace: flag('give an active row of ossea_configs with other values these ones'),
   'database-admin': option('dsn', `who may make the database and its account (default ${ADMIN})`),
+  'database-admin-file': {
+    ...option('path', 'file with that DSN, for one with a password: others see the list of processes'),
+    complete: 'file',
+  },
   ...DRY_RUN,
 } as const;
 
@@ -82,9 +86,9 @@ function requestOf(args: Values<typeof ARGS>): SetupRequest {
   const cloudstack =
     url === undefined || apiKey === undefined || secretFile === undefined
       ? null
-      : { url, api_key: apiKey, secret_key: readSecret(secretFile) };
+      : { url, api_key: apiKey, secret_key: readSecret('--secret-file', secretFile) };
   return {
-    admin: args['database-admin'] ?? ADMIN,
+    admin: adminOf(args),
     environment_file: environmentFile(),
     dry_run: args['dry-run'] ?? false,
     cloudstack,
@@ -94,14 +98,24 @@ function requestOf(args: Values<typeof ARGS>): SetupRequest {
   };
 }
 
-function readSecret(path: string): string {
+function adminOf({ 'database-admin': dsn, 'database-admin-file': path }: Values<typeof ARGS>): string {
+  if (path === undefined) return dsn ?? ADMIN;
+  if (dsn !== undefined)
+    throw new UsageError(
+      '--database-admin and --database-admin-file contradict each other',
+      'Give only one.',
+    );
+  return readSecret('--database-admin-file', path);
+}
+
+function readSecret(option: string, path: string): string {
   try {
     const secret = readFileSync(path === '-' ? 0 : path, 'utf8').trim();
     if (secret !== '') return secret;
   } catch (error) {
-    throw new UsageError(`--secret-file cannot be read: ${error instanceof Error ? error.message : ''}`);
+    throw new UsageError(`${option} cannot be read: ${error instanceof Error ? error.message : ''}`);
   }
-  throw new UsageError('--secret-file is empty');
+  throw new UsageError(`${option} is empty`);
 }
 
 /** Runs the program of the daemon, which knows databases and CloudStack, for this one errand. */

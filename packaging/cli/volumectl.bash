@@ -22,7 +22,7 @@ _volumectl() {
       continue
     fi
     case "${COMP_WORDS[index]}" in
-      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--name|--state|--vm|--attached|--project|--sort|--filter|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--volumes|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--after|--only|--operation|--role|--file) skip=1 ;;
+      --appliance|--url|--socket|--token-file|--timeout|-o|--output|--columns|--name|--state|--vm|--attached|--project|--sort|--filter|--size|--offering|--zone|--metadata|--key|--expected|--to|--from|--volumes|--limit|--type|--status|--volume|--since|--vm-name|--cloudstack-url|--api-key|--secret-file|--database-admin|--database-admin-file|--after|--only|--operation|--role|--file) skip=1 ;;
       -*) ;;
       *) words+=("${COMP_WORDS[index]}") ;;
     esac
@@ -66,7 +66,7 @@ _volumectl() {
     "health "*) options="--allow-degraded" ;;
     "sync "*) options="--dry-run --sort --reverse --filter" ;;
     "task run") options="--dry-run --sort --reverse --filter" ;;
-    "setup "*) options="--cloudstack-url --api-key --secret-file --zone --vm --replace --database-admin --dry-run" ;;
+    "setup "*) options="--cloudstack-url --api-key --secret-file --zone --vm --replace --database-admin --database-admin-file --dry-run" ;;
     "adopt "*) options="--plan --undo --sort --reverse --filter" ;;
     "check all") options="" ;;
     "check cloudstack") options="" ;;
@@ -112,6 +112,7 @@ _volumectl() {
       "operation list"" --volume") wanted="volume" ;;
       "export list"" --status") wanted="words pending active failed" ;;
       "setup "*" --secret-file") wanted="file" ;;
+      "setup "*" --database-admin-file") wanted="file" ;;
       "events "*" --only") wanted="words operation device appliance traffic" ;;
       "events "*" --operation") wanted="operation" ;;
       "token create"" --role") wanted="words read operate admin" ;;

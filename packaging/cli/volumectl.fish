@@ -219,6 +219,7 @@ complete -c volumectl -n '__fish_seen_subcommand_from setup' -l zone -d 'id or n
 complete -c volumectl -n '__fish_seen_subcommand_from setup' -l vm -d 'id of the VM that this is; by default what the hypervisor tells' -x
 complete -c volumectl -n '__fish_seen_subcommand_from setup' -l replace -d 'give an active row of ossea_configs with other values these ones'
 complete -c volumectl -n '__fish_seen_subcommand_from setup' -l database-admin -d 'who may make the database and its account (default root@unix(/run/mysqld/mysqld.sock)/mysql)' -x
+complete -c volumectl -n '__fish_seen_subcommand_from setup' -l database-admin-file -d 'file with that DSN, for one with a password: others see the list of processes' -r -F
 complete -c volumectl -n '__fish_seen_subcommand_from setup' -l dry-run -d 'change nothing: show what would be asked, and what is known of it now'
 complete -c volumectl -n '__fish_seen_subcommand_from adopt' -l plan -d 'show it'
 complete -c volumectl -n '__fish_seen_subcommand_from adopt' -l undo -d 'how to go back'

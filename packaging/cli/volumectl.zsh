@@ -470,6 +470,7 @@ _volumectl() {
             '--vm[id of the VM that this is; by default what the hypervisor tells]: : ' \
             '--replace[give an active row of ossea_configs with other values these ones]' \
             '--database-admin[who may make the database and its account (default root@unix(/run/mysqld/mysqld.sock)/mysql)]: : ' \
+            '--database-admin-file[file with that DSN, for one with a password\: others see the list of processes]: :_files' \
             '--dry-run[change nothing\: show what would be asked, and what is known of it now]'
           ;;
         adopt)

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Walk } from '~/test/integration/daemon/walk';
 import { onPath, Volumectl, volumectl } from './process';
@@ -89,6 +91,24 @@ describe('volumectl and the daemon', () => {
     const { code, out } = await following.ended;
     expect(code).toBe(0);
     expect(out).toMatch(/"step":"export:(withdraw|publish)"/);
+  });
+
+  it('setup reads who may make databases from a file: a password on the command line is seen by others', async () => {
+    const { dir, database } = walk.lab;
+    const [defaults, admin] = [join(dir, 'setup-defaults'), join(dir, 'setup-admin')];
+    const socket = database.socketPath;
+    await writeFile(defaults, `DATABASE_DSN=fresh:oma_password@unix(${socket})/fresh_db\nNBD_BACKEND=none\n`);
+    const planned = async (dsn: string) => {
+      await writeFile(admin, `${dsn}\n`);
+      return volumectl(['setup', '--dry-run', '--database-admin-file', admin], {
+        VOLUMECTL_DEFAULTS: defaults,
+      });
+    };
+    expect((await planned(`root@unix(${socket})/mysql`)).out).toMatch(/^database +planned/m);
+    const refused = await planned(`nobody:canary@unix(${socket})/mysql`);
+    expect(refused.out).toMatch(/^database +missing/m);
+    expect(refused.error).toContain('--database-admin-file');
+    expect(refused.out + refused.error).not.toContain('canary');
   });
 
   it('a volume that is not attached is explained: nothing is expected', async () => {

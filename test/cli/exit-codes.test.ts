@@ -87,6 +87,8 @@ describe('exit codes', () => {
     [['device', 'own', 'add', 'x', '--appliance', 'east'], 'not about --appliance'],
     [['token', 'revoke', 'x', '--url', 'http://east'], 'not about --url'],
     [['setup', '--socket', '/run/east.sock'], 'not about --socket'],
+    [['setup', '--database-admin-file', '/nonexistent/dsn'], '--database-admin-file cannot be read'],
+    [['setup', '--database-admin', 'a:b@tcp(c)/d', '--database-admin-file', '/e'], 'contradict each other'],
     [['health', '--timeout', 'soon'], 'Write it like 30s'],
     [['health', '--url', 'ftp://x'], 'Write it like http://127.0.0.1:8090'],
     [['task', 'run', 'sync:slow'], 'The only one is sync:force.'],

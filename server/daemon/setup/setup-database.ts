@@ -76,7 +76,7 @@ async function loggedIn(settings: DatabaseSettings, steps: Step[]): Promise<Dsn 
       state: 'missing',
       message: `${named} could not be made: ${messageOf(error)}`,
       remedy:
-        'Run it as root on the machine of the database, or name who may make databases with --database-admin',
+        'Run it as root on the machine of the database, or name who may make databases with --database-admin or --database-admin-file',
     });
     return null;
   }
