@@ -23,9 +23,11 @@ export interface Places {
 type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
 
 /**
- * The per-volume links `<run dir>/exports/<export name>` → `/dev/vdX`. The server opens the link for every
- * client anew, so it decides which disk the next client gets; without it nobody gets one
- * (docs/reference/exports.md).
+ * The per-volume links `<run dir>/exports/<export name>` → `<run dir>/plugs/<diskseq>.vdX.<export name>` → `/dev/vdX`.
+ * The server opens them for every client anew, so they decide which disk the next client gets; without them nobody
+ * gets one. The second one is named after the plug, a number that is given once: whoever sees the disk leave can remove
+ * it, whatever leads where by then, and a udev rule does so also while the daemon hangs or does not run. Where plugs
+ * are not numbered there is the first one only, which leads to the disk (docs/reference/exports.md).
  */
 export class ExportLinks {
   /** Of exports that can be written. */
@@ -35,6 +37,8 @@ export class ExportLinks {
 
   /** Of a server before this one that decided by the folder; null: this one does. */
   private readonly abandoned: string | null;
+  /** Nothing is served from it. */
+  private readonly plugs: string;
 
   constructor(
     private readonly places: Places,
@@ -44,13 +48,17 @@ export class ExportLinks {
     this.writable = join(places.runDir, 'exports');
     this.readOnly = apart ? readOnly : this.writable;
     this.abandoned = apart ? null : readOnly;
+    this.plugs = join(places.runDir, 'plugs');
   }
 
   path({ name, readOnly = false }: { readonly name: string; readonly readOnly?: boolean }): string {
     return join(readOnly ? this.readOnly : this.writable, name);
   }
 
-  /** Where the link leads; null when there is none, or when it leads outside the device folder. */
+  /**
+   * Where the link was made to lead, also when that disk has left; null when there is none, or when it leads outside the
+   * device folder.
+   */
   async read(name: string): Promise<string | null> {
     return (await this.follow(this.path({ name }))) ?? this.follow(this.path({ name, readOnly: true }));
   }
@@ -62,7 +70,10 @@ export class ExportLinks {
 
   /** Does the export exist already, as it should be? */
   async isRight(target: ExportTarget): Promise<boolean> {
-    return (await this.follow(this.path(target))) === target.devicePath;
+    const plug = this.plugOf(target);
+    const leadsTo = await textOf(this.path(target));
+    if (plug === null) return leadsTo === target.devicePath;
+    return leadsTo === plug && (await textOf(plug)) === target.devicePath;
   }
 
   /**
@@ -71,12 +82,21 @@ export class ExportLinks {
    */
   async point(target: ExportTarget): Promise<string> {
     const { name, devicePath, readOnly = false } = target;
-    const node = await this.verify(target);
+    let node = await this.verify(target);
     const path = this.path(target);
+    const plug = this.plugOf(target);
+    const before = await this.plugsOf(name);
+    if (plug !== null) {
+      // Somebody has seen the disk leave: a link that leads there still must not come to life again.
+      if (before.includes(plug) && (await textOf(plug)) === null) await this.remove(name);
+      await this.makePlug(plug, devicePath).catch(configFailed(plug, 'made'));
+      // Whoever removes it when the disk leaves may have done so before it was there: that disk has gone by now.
+      node = await this.verify(target);
+    }
     // Made where nothing is served from: a crash may leave it there, and it leads to whatever disk gets the letter.
     const temporary = join(this.places.runDir, `.${name}.new`);
     const make = async () => {
-      await symlink(devicePath, temporary);
+      await symlink(plug ?? devicePath, temporary);
       // First the other one, so that an export is never both.
       if (this.path({ name, readOnly: !readOnly }) !== path)
         await unlinkIfThere(this.path({ name, readOnly: !readOnly }));
@@ -89,6 +109,7 @@ export class ExportLinks {
         await mkdir(dirname(path), { recursive: true });
         await make();
       });
+      for (const left of before) if (left !== plug) await unlinkIfThere(left);
       return node;
     } catch (error) {
       return configFailed(path, 'made')(error);
@@ -97,8 +118,10 @@ export class ExportLinks {
 
   /** Removes the link; a missing one is fine. Throws EXPORT_CONFIG_FAILED. */
   async remove(name: string): Promise<void> {
+    const plugs = await this.plugsOf(name);
     await unlinkIfThere(this.path({ name }));
     await unlinkIfThere(this.path({ name, readOnly: true }));
+    for (const plug of plugs) await unlinkIfThere(plug);
   }
 
   /** Names of our exports that have a link. */
@@ -134,6 +157,7 @@ export class ExportLinks {
         removed.push(name);
       }
     }
+    await this.sweepPlugs();
     return removed;
   }
 
@@ -156,6 +180,8 @@ export class ExportLinks {
         devicePath,
         `another disk was plugged there (diskseq ${plug} instead of ${diskseq})`,
       );
+    // Its plug was numbered when it was verified: a kernel that shows none any more has no disk there.
+    if (diskseq !== null && plug === null) throw notTheDevice(devicePath, 'the disk has left');
     if (this.places.devDir !== REAL_DEVICES) return nodeKey(node);
     if (!node.isBlockDevice()) throw notTheDevice(devicePath, 'it is not a block device');
     if (dev !== null && deviceNumber(node.rdev) !== dev)
@@ -163,10 +189,51 @@ export class ExportLinks {
     return nodeKey(node);
   }
 
-  /** The device that this link names; null when it is none, or leads out of the device folder. */
+  /**
+   * The device that this link names, by itself or by the name of a plug; null when it is none, or leads out of the
+   * device folder.
+   */
   async follow(path: string): Promise<string | null> {
-    const target = await readlink(path).catch(() => null);
-    return target !== null && this.isDevicePath(target) ? target : null;
+    const text = await textOf(path);
+    const device = text !== null && this.isPlug(text) ? this.deviceOf(text) : text;
+    return device !== null && this.isDevicePath(device) ? device : null;
+  }
+
+  /** The link between export and disk, of which there is one for each plug of a disk; null: plugs are not numbered. */
+  private plugOf({ name, devicePath, diskseq = null }: ExportTarget): string | null {
+    return diskseq === null ? null : join(this.plugs, `${diskseq}.${basename(devicePath)}.${name}`);
+  }
+
+  private deviceOf(plug: string): string | null {
+    const [, device] = /^\d+\.([^.]+)\./.exec(basename(plug)) ?? [];
+    return device === undefined ? null : join(this.places.devDir, device);
+  }
+
+  private isPlug(path: string): boolean {
+    return path === join(this.plugs, basename(path));
+  }
+
+  /** Those that the links of this export lead through. */
+  private async plugsOf(name: string): Promise<string[]> {
+    const paths = new Set([this.path({ name }), this.path({ name, readOnly: true })]);
+    const texts = await Promise.all([...paths].map(textOf));
+    return texts.flatMap((text) => (text !== null && this.isPlug(text) ? [text] : []));
+  }
+
+  private async makePlug(plug: string, devicePath: string): Promise<void> {
+    if ((await textOf(plug)) === devicePath) return;
+    await mkdir(this.plugs, { recursive: true });
+    await unlinkIfThere(plug);
+    await symlink(devicePath, plug);
+  }
+
+  /** Those that no export leads through: of a crash, or of a disk that has left where no udev rule removes them. */
+  private async sweepPlugs(): Promise<void> {
+    const used = new Set((await Promise.all((await this.names()).map((name) => this.plugsOf(name)))).flat());
+    for (const name of await entries(this.plugs)) {
+      const plug = join(this.plugs, name);
+      if (!used.has(plug)) await unlinkIfThere(plug);
+    }
   }
 
   private folders(): string[] {
@@ -182,6 +249,9 @@ export class ExportLinks {
     );
   }
 }
+
+/** What a link says; null when it is none. */
+const textOf = (path: string) => readlink(path).catch(() => null);
 
 async function unlinkIfThere(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {

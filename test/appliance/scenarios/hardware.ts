@@ -1,6 +1,7 @@
 import type { ExportReply } from '~/lab/client';
 import { LiveClient } from '~/lab/exports/live-client';
 import { check, type Scenario } from '../scenario';
+import type { World } from '../world';
 
 const GIB = 1024 ** 3;
 
@@ -49,42 +50,61 @@ export const surpriseUnplug: Scenario = {
   },
 };
 
+/** How the daemon is made to do nothing, and to go on. */
+const ABSENCES = [
+  { away: 'systemctl stop volume-daemon', back: 'systemctl start volume-daemon' },
+  {
+    away: 'systemctl kill -s STOP volume-daemon; systemctl is-active volume-daemon',
+    back: 'systemctl kill -s CONT volume-daemon',
+  },
+] as const;
+
 export const stoppedDaemon: Scenario = {
   name: 'stopped-daemon',
   story:
-    'while the daemon is stopped a disk leaves and another one gets its letter: not served under the old name',
+    'while the daemon is stopped, then hangs, a disk leaves and another one gets its letter: not served under the old name',
   machines: ['pc'],
   async run(world) {
-    const [gone = '', next = '', other = ''] = await world.createMany(3);
-    for (const id of [gone, other]) await world.attach(id);
-    const opens = (name: string) =>
-      LiveClient.open(world.machine.ports.nbd, name).then(
-        (client) => client.close().then(() => true),
-        () => false,
-      );
-    const nameOf = async (id: string) =>
-      (await world.api.get<ExportReply>(`/api/v1/exports/${id}`)).export_name;
-    const [name, control] = [await nameOf(gone), await nameOf(other)];
-    const { device_path: path } = await world.mapping(gone);
-    await world.machine.agent.run('systemctl stop volume-daemon');
-    await world.cloud.model.makePhantom(gone);
-    await world.cloud.model.makeGhost(next);
-    const serial = next.replaceAll('-', '').slice(0, 20);
-    await world.until('the other disk has the letter', async () => {
-      const shown = await world.machine.agent.run(
-        `cat /sys/block/${path.slice('/dev/'.length)}/serial || true`,
-      );
-      return shown.includes(serial);
-    });
-    await world.until('the old name leads to nothing', async () => !(await opens(name)));
-    check(await opens(control), 'the export of a disk that has stayed is closed');
-    await world.machine.agent.run('systemctl start volume-daemon');
-    await world.ready();
-    check(!(await opens(name)), 'the old name leads to a disk again');
-    await world.verifyAll([other]);
+    const [other = '', ...volumes] = await world.createMany(5);
+    await world.attach(other);
+    for (const [n, { away, back }] of ABSENCES.entries()) {
+      const [gone = '', next = ''] = volumes.slice(2 * n);
+      await leaveWhileAway(world, { away, back, gone, next, other });
+    }
     return undefined;
   },
 };
+
+async function leaveWhileAway(
+  world: World,
+  { away, back, gone, next, other }: Record<'away' | 'back' | 'gone' | 'next' | 'other', string>,
+): Promise<void> {
+  const { agent, ports } = world.machine;
+  const opens = (name: string) =>
+    LiveClient.open(ports.nbd, name).then(
+      (client) => client.close().then(() => true),
+      () => false,
+    );
+  const nameOf = async (id: string) =>
+    (await world.api.get<ExportReply>(`/api/v1/exports/${id}`)).export_name;
+  await world.attach(gone);
+  const [name, control] = [await nameOf(gone), await nameOf(other)];
+  const { device_path: path } = await world.mapping(gone);
+  await agent.run(away);
+  await world.cloud.model.makePhantom(gone);
+  await world.cloud.model.makeGhost(next);
+  const serial = next.replaceAll('-', '').slice(0, 20);
+  await world.until('the other disk has the letter', async () => {
+    const shown = await agent.run(`cat /sys/block/${path.slice('/dev/'.length)}/serial || true`);
+    return shown.includes(serial);
+  });
+  await world.until('the old name leads to nothing', async () => !(await opens(name)));
+  check(await opens(control), 'the export of a disk that has stayed is closed');
+  await agent.run(back);
+  await world.ready();
+  check(!(await opens(name)), 'the old name leads to a disk again');
+  await world.verifyAll([other]);
+}
 
 export const liveResize: Scenario = {
   name: 'live-resize',

@@ -1,9 +1,10 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
@@ -485,6 +486,79 @@ describe('a read-only export', () => {
     expect(await firstByteOf(client)).toBe(1);
     expect((await create().clients(one.name)).connected.length).toBe(2);
     await Promise.all([client.close(), next.close()]);
+  });
+});
+
+describe('a disk leaves and another one gets its letter, while the daemon hangs', () => {
+  /** What the udev rule runs when a disk has left; systemd calls the daemon active. */
+  async function tellUdev(target: ExportTarget): Promise<void> {
+    await mkdir(join(dir, 'bin'), { recursive: true });
+    await writeFile(join(dir, 'bin', 'systemctl'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
+    const env = { PATH: `${join(dir, 'bin')}:${process.env.PATH}`, RUN_DIR: nbdkit.runDir };
+    const [name, diskseq] = [basename(target.devicePath), String(target.diskseq)];
+    await run('/bin/sh', ['packaging/udev/close-links', name, diskseq], { env });
+  }
+
+  it('nobody gets in under the old name, and the next one has an export of its own', async () => {
+    let plug = 7;
+    server = create({ diskseq: () => plug });
+    const one = { ...(await disk(0)), diskseq: 7 };
+    await server.publish(one);
+    expect(await complaintOf(one)).toBe('');
+    await rm(one.devicePath);
+    await tellUdev(one);
+    await writeFile(one.devicePath, Buffer.alloc(SIZE, 0x66));
+    plug = 8;
+    expect(await complaintOf(one)).not.toBe('');
+    const next = { ...(await disk(1)), devicePath: one.devicePath, diskseq: 8 };
+    await server.publish(next);
+    // It was told late of the first one.
+    await tellUdev(one);
+    expect(await complaintOf(next)).toBe('');
+    expect(await complaintOf(one)).not.toBe('');
+    await server.withdraw(one.name);
+    await server.withdraw(next.name);
+    expect(await readdir(join(nbdkit.runDir, 'plugs'))).toEqual([]);
+  });
+
+  it('and the daemon goes on with a publish of the one that has left: its link does not come to life meanwhile', async () => {
+    const plugs = [7];
+    const leads: boolean[] = [];
+    const one = { ...(await disk(0)), diskseq: 7 };
+    server = create({
+      diskseq: () => {
+        leads.push(existsSync(join(nbdkit.runDir, 'exports', one.name)));
+        return plugs.shift() ?? 7;
+      },
+    });
+    await server.publish(one);
+    await tellUdev(one);
+    // It leaves right after it was verified.
+    plugs.push(7, 8);
+    leads.length = 0;
+    await expect(server.publish(one)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+    expect(leads).toEqual([false, false]);
+    expect(await complaintOf(one)).not.toBe('');
+  });
+
+  it('a kernel that shows the plug no more has no disk there', async () => {
+    server = create({ diskseq: () => null });
+    const one = { ...(await disk(0)), diskseq: 7 };
+    await expect(server.publish(one)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+    expect(await complaintOf(one)).not.toBe('');
+  });
+
+  it('what a crash has left of plugs is removed at the next start, and what exports lead through is not', async () => {
+    server = create({ diskseq: () => 7 });
+    const one = { ...(await disk(0)), diskseq: 7 };
+    await server.publish(one);
+    const folder = join(nbdkit.runDir, 'plugs');
+    const used = await readdir(folder);
+    await symlink(one.devicePath, join(folder, `6.vdb.${one.name}`));
+    server = create({ diskseq: () => 7 });
+    await server.publish(one);
+    expect(await readdir(folder)).toEqual(used);
+    expect(await complaintOf(one)).toBe('');
   });
 });
 

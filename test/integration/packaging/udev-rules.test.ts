@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -97,7 +105,8 @@ describe('the udev rules, judged by udev itself', () => {
 
   it('a disk that leaves has the exports closed that led to it', ({ skip }) => {
     if (missing !== null) skip(missing);
-    const helper = `/usr/lib/volume-daemon/close-links ${disk}`;
+    const [, diskseq] = /^DISKSEQ=(\d+)$/m.exec(readFileSync(`/sys/block/${disk}/uevent`, 'utf8')) ?? [];
+    const helper = `/usr/lib/volume-daemon/close-links ${disk} ${diskseq}`;
     expect(judge('mkdir -p /run/volume-daemon/exports', 'remove')).toContain(helper);
     expect(judge('mkdir -p /run/volume-daemon/exports')).not.toContain(helper);
   });

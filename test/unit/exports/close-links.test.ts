@@ -7,21 +7,29 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 let dir: string;
 const at = (name: string) => join(dir, name);
 const FOLDERS = ['exports', 'exports-read-only'];
+/** Links that are named after the plug of a disk. */
+const PLUGS = ['5.vda.to-first', '5.vda.to-second', '57.vda.to-next'];
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'close-links-'));
-  for (const name of ['bin', ...FOLDERS]) mkdirSync(at(name));
+  for (const name of ['bin', 'plugs', ...FOLDERS]) mkdirSync(at(name));
+  for (const name of PLUGS) symlinkSync('/dev/vda', at(`plugs/${name}`));
   for (const folder of FOLDERS)
     for (const disk of ['vda', 'vdb', 'vdaa']) symlinkSync(`/dev/${disk}`, at(`${folder}/to-${disk}`));
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-/** What is left of the links when this disk has left. `code` is that of `systemctl is-active`; null: there is none. */
-function leave(disk: string, code: number | null): string[] {
+/**
+ * What is left of the links to disks when this disk has left. `code` is that of `systemctl is-active`; null: there is
+ * none.
+ */
+function leave(disk: string, code: number | null, diskseq: readonly string[] = []): string[] {
   if (code !== null) writeFileSync(at('bin/systemctl'), `#!/bin/sh\nexit ${code}\n`, { mode: 0o755 });
   for (const program of ['readlink', 'rm']) symlinkSync(`/bin/${program}`, at(`bin/${program}`));
   const env = { PATH: at('bin'), RUN_DIR: dir };
-  expect(spawnSync('/bin/sh', ['packaging/udev/close-links', disk], { env }).error).toBeUndefined();
+  expect(
+    spawnSync('/bin/sh', ['packaging/udev/close-links', disk, ...diskseq], { env }).error,
+  ).toBeUndefined();
   return FOLDERS.flatMap((folder) => readdirSync(at(folder)).map((name) => `${folder}/${name}`)).sort();
 }
 
@@ -39,6 +47,19 @@ describe('a disk leaves', () => {
   it('while one runs: it looks by itself, and may have made a new link for the next disk of this name', () => {
     expect(leave('vda', 0)).toEqual(left('vda', 'vdaa', 'vdb'));
   });
+
+  it.each([0, 3, null])('whoever runs (%j): what is named after its plug goes, and no other plug', (code) => {
+    leave('vda', code, ['5']);
+    expect(readdirSync(at('plugs'))).toEqual(['57.vda.to-next']);
+  });
+
+  it.each([[[]], [['']], [['*']], [['../exports/to-vda']], [['4']]])(
+    'under %j, which is no number of a plug here: all plugs stay',
+    (diskseq) => {
+      leave('vda', 0, diskseq);
+      expect(readdirSync(at('plugs')).sort()).toEqual(PLUGS);
+    },
+  );
 
   it('that was not exported: nothing is closed', () => {
     expect(leave('vdc', 3)).toEqual(left('vda', 'vdaa', 'vdb'));
