@@ -5,7 +5,7 @@ import { freePort } from './ports';
 
 /** As packaging/systemd/volume-daemon.service starts it. */
 export const NODE_FLAGS = ['--max-semi-space-size=8', '--max-old-space-size=384'];
-export const NODE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
+export const NODE_ENVIRONMENT = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '8' };
 const ENTRY = fileURLToPath(new URL('../.output/server/index.mjs', import.meta.url));
 
 export interface DaemonProcess {

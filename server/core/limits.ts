@@ -189,7 +189,7 @@ export const LIMITS = {
   HOLDER_AGAIN_FIRST_MS: 10,
   HOLDER_AGAIN_MS: 200,
   EXCLUSIVE_OPEN_MS: 2_000,
-  // Of the four threads that Node has for files.
+  // Of the threads that Node has for files (UV_THREADPOOL_SIZE of the unit; else four).
   EXCLUSIVE_OPENS_STUCK_MAX: 2,
   OWN_DISKS: 256,
   OWN_DISKS_BYTES: 64 * 1024,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { NODE_ENVIRONMENT, NODE_FLAGS } from '~/lab/daemon';
+import { LIMITS } from '~/server/core/limits';
 import type { Variable } from '~/server/daemon/configuration/variable';
 import { VARIABLES } from '~/server/daemon/configuration/variables';
 
@@ -50,4 +51,11 @@ it('the daemon may write the names of exported disks where udev sees them before
 it('the daemon may ask whether a partition is in use also from the 16th on, which the kernel numbers apart', () => {
   const settings = unitFile('volume-daemon.service');
   expect(settings).toMatch(/^DeviceAllow=block-259 r$/m);
+});
+
+it('a storage that hangs leaves the daemon threads for files: the links of exports are made and removed all the same', () => {
+  const threads = /^Environment=UV_THREADPOOL_SIZE=(\d+)$/m.exec(unitFile('volume-daemon.service'))?.[1];
+  const { SERIAL_READS_AT_ONCE, EXCLUSIVE_OPENS_STUCK_MAX, DISK_FLUSHES_AT_ONCE } = LIMITS;
+  const held = SERIAL_READS_AT_ONCE + EXCLUSIVE_OPENS_STUCK_MAX + DISK_FLUSHES_AT_ONCE;
+  expect(Number(threads ?? 4)).toBeGreaterThanOrEqual(held + 2);
 });
