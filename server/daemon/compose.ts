@@ -206,17 +206,18 @@ async function revokeMisleading(
     watcher,
     logger,
     exports,
+    handsOff,
   }: Ports & { readonly ownership: Ownership; readonly stopping: AbortSignal },
   guarded: ExportServer,
   applianceVmId: string | null,
 ): Promise<void> {
   const snapshot = () => watcher.snapshot();
   if (engine !== null && applianceVmId !== null)
-    return revokeExports({ ledger, exports: guarded, logger }, applianceVmId, snapshot);
+    return revokeExports({ ledger, exports: guarded, logger, handsOff }, applianceVmId, snapshot);
   // A database that is away for seconds ends our lease; the links are ours still, and lead to whatever disk gets the
   // letter. Whoever is stopping leaves them to the next owner, who may have made new ones by now.
   if (otherOwner === null && !stopping.aborted)
-    await revokeExports({ ledger, exports, logger }, null, snapshot);
+    await revokeExports({ ledger, exports, logger, handsOff }, null, snapshot);
 }
 
 async function shownVolume(cloud: Cloud, volumeId: string, applianceVmId: string | null) {

@@ -10,6 +10,8 @@ interface RevokeParts {
   readonly ledger: Pick<Ledger, 'listMappings'>;
   readonly exports: ExportServer;
   readonly logger: Logger;
+  /** Told which disks are exported: an earlier daemon may not have been able to note it. */
+  readonly handsOff?: { keep(device: Device): void } | undefined;
 }
 
 /**
@@ -41,13 +43,16 @@ export async function revokeExports(
  * disk. Needs neither the database nor CloudStack, which may be away.
  */
 async function closeWrongLinks(
-  { exports, logger }: RevokeParts,
+  { exports, logger, handsOff }: RevokeParts,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
   for (const { name, volumeId, target, published } of await exports.list()) {
     if (target === null) continue;
     const device = snapshot().devices.find(({ path }) => path === target);
-    if (device && isStill(device, volumeId, published)) continue;
+    if (device && isStill(device, volumeId, published)) {
+      if (device.serial !== null) handsOff?.keep(device);
+      continue;
+    }
     logger.warn('An export leads to no disk or to that of another volume; it is withdrawn', {
       volume_id: volumeId,
       device_path: target,

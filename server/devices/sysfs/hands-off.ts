@@ -125,8 +125,12 @@ export class HandsOff {
 
   private set(mark: string): void {
     try {
-      mkdirSync(this.places.marksDir, { recursive: true });
-      writeFileSync(join(this.places.marksDir, mark), '');
+      const path = join(this.places.marksDir, mark);
+      // A file system that has become read-only has kept it.
+      if (!existsSync(path)) {
+        mkdirSync(this.places.marksDir, { recursive: true });
+        writeFileSync(path, '');
+      }
       this.unnamed.delete(mark);
     } catch (error) {
       this.unnamed.set(mark, messageOf(error));

@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -110,6 +119,15 @@ describe('a folder of marks that could not be written for a while', () => {
     expect(readdirSync(at('marks'))).toEqual([SERIAL]);
     writeFileSync(at('udev/b253:16'), 'E:VOLUME_DAEMON_HANDS_OFF=1\n');
     expect(handsOff.state([EXPORTED])).toMatchObject({ answer: 'yes' });
+  });
+
+  it('yes, where it has kept the mark of the disk: one that is there is not written again', () => {
+    install();
+    handsOff.keep(EXPORTED);
+    const mark = join(at('marks'), SERIAL);
+    utimesSync(mark, 1, 1);
+    handsOff.keep(EXPORTED);
+    expect(statSync(mark).mtimeMs).toBe(1_000);
   });
 
   it('is forgotten with the disk', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
+import type { Device } from '~/server/devices/device';
+import { expectedSerial } from '~/server/devices/serial';
 import { targetOf } from '~/server/exports/export-server';
 import { exportName } from '~/server/model/export-name';
 import { revokeExports, revokeUnproven } from '~/server/sync/revoke-exports';
@@ -88,6 +90,24 @@ describe('a disk that disappears or changes without an operation', () => {
     expect(await surprise()).toBe(1);
     expect(served()).toEqual([second]);
   });
+});
+
+it('exported disks are named to udev at each look: the daemon that published them may not have been able to', async () => {
+  const { appliance, first, second } = await make();
+  const { ledger, exports, vmId, clock, guest } = appliance;
+  const named: (string | null)[] = [];
+  const handsOff = { keep: ({ serial }: Device) => void named.push(serial) };
+  const look = async () => {
+    named.length = 0;
+    const snapshot = { ...(await guest.look()), at: clock.now(), scanned: true };
+    await revokeExports({ ledger, exports, logger: silentLogger, handsOff }, vmId, () => snapshot);
+  };
+  await appliance.plug(appliance.addVolume({ vmId }).id);
+  await look();
+  expect(named).toEqual([first, second].map(expectedSerial));
+  guest.surpriseUnplug(first);
+  await look();
+  expect(named).toEqual([expectedSerial(second)]);
 });
 
 describe('an export that leads to a wrong disk, or to none', () => {
