@@ -60,6 +60,7 @@ export class DeviceWatcher {
   private fast: Promise<void> | null = null;
   private readonly stopping = new AbortController();
   private readonly listeners = new Set<(event: DeviceEvent) => void>();
+  private readonly serialListeners = new Set<() => void>();
   private readonly afterScan = new Set<() => void>();
   private silence: () => void = () => {};
 
@@ -123,6 +124,11 @@ export class DeviceWatcher {
   onEvent(listener: (event: DeviceEvent) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** Called when a look without events has shown the serial of a disk that was not known before. */
+  onSerial(listener: () => void): void {
+    this.serialListeners.add(listener);
   }
 
   /**
@@ -230,7 +236,9 @@ export class DeviceWatcher {
       logger.info('The guest has been rebooted; every device is looked at anew', { boot_id: look.bootId });
     }
     for (const change of changes) this.announce(change);
-    if (changes.length > 0 || !before.scanned || serialsChanged(before, this.current)) this.saveSoon();
+    const hasNewSerials = serialsChanged(before, this.current);
+    if (changes.length === 0 && hasNewSerials) for (const listener of this.serialListeners) listener();
+    if (changes.length > 0 || !before.scanned || hasNewSerials) this.saveSoon();
     return this.current;
   }
 

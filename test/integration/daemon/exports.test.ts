@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, realpath, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExportReply } from '~/lab/client';
 import { LiveClient } from '~/lab/exports/live-client';
+import { freePort } from '~/lab/ports';
 import { send, Walk } from './walk';
 
 /** Exports over HTTP that are not as an attach makes them: read-only, and with a limit. The built daemon on real parts. */
@@ -91,6 +92,27 @@ describe('a limit of bytes a second', () => {
       expect(command.split('\0')).toContain(`rate=${(64 * MIB * 8) / 4}`);
     }
     expect(await client.read(0, 4 * MIB)).toHaveLength(4 * MIB);
+    await client.close();
+  });
+});
+
+describe('while no daemon ran, a disk has left and another one has its letter', () => {
+  it('its export is closed at the start, although the database is away and no inventory tells what was there', async () => {
+    const { dir } = walk.lab;
+    const other = await walk.create('next');
+    await walk.attach(other);
+    const folder = join(dir, 'run/exports');
+    const next = await realpath(join(folder, `migration-vol-${other}`));
+    await walk.daemon.stop();
+    await rm(join(dir, 'state/inventory'), { recursive: true });
+    // As an earlier version has made it: it leads to whatever has the letter.
+    await rm(join(folder, name()));
+    await symlink(next, join(folder, name()));
+    const DATABASE_DSN = `nobody:nothing@tcp(127.0.0.1:${await freePort()})/none`;
+    await walk.restartDaemon({ env: { DATABASE_DSN }, until: 'listening' });
+    await expect.poll(() => readdir(folder), { timeout: 10_000 }).toEqual([`migration-vol-${other}`]);
+    await expect(LiveClient.open(walk.lab.nbdkit.port, name())).rejects.toThrow();
+    const client = await LiveClient.open(walk.lab.nbdkit.port, `migration-vol-${other}`);
     await client.close();
   });
 });

@@ -129,6 +129,24 @@ describe('scanning', () => {
     expect(watcher.health()).toMatchObject({ status: 'healthy', devices: 1, eventsProcessed: 1 });
   });
 
+  it('tells of a serial that is read late, which is no event, and once', async () => {
+    const { guest, watcher, events } = setUp();
+    let told = 0;
+    guest.devices = [disk({ serial: null, serialState: 'pending' })];
+    await watcher.start();
+    watcher.onSerial(() => {
+      told += 1;
+    });
+    await watcher.scan();
+    expect(told).toBe(0);
+    guest.devices = [disk()];
+    await watcher.scan();
+    expect(told).toBe(1);
+    await watcher.scan();
+    expect(told).toBe(1);
+    expect(events).toEqual([]);
+  });
+
   it('answers with a look that began after the question, and shares it among all who asked', async () => {
     const { guest, watcher } = setUp();
     await watcher.start();
