@@ -218,7 +218,10 @@ export interface Guards {
   readonly mapping: Evidence<Mapping> | null;
   /** See Facts.exported. */
   readonly exported: boolean | null;
-  /** For a revert: may a disk of this guest be the volume's, also one that cannot be read? null: not read. */
+  /**
+   * May a disk of this guest be the volume's? For a revert and an attach to another VM also one that cannot be read.
+   * null: not read; for an attach that was intended just now it was asked before.
+   */
   readonly ghost: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;

@@ -83,6 +83,8 @@ function permitAttach(
   if (volume.vmId !== null) return elsewhere(volume, 'detached');
   const state = wrongState(volume, 'attach');
   if (state) return state;
+  // The decision waits for it to leave. Attached elsewhere the volume would have two writers.
+  if (guards.ghost) return { verdict: 'settled', reason: 'this guest may still have a disk of the volume' };
   if (vmId === policy.applianceVmId) {
     if (deviceId === 0) return protectedAppliance('become the root disk of');
     return guards.vm === null ? GO : permitVm(guards.vm, vmId, ['running', 'still']);

@@ -41,7 +41,7 @@ export async function readGuards(
   const reverts = command.name === 'revertSnapshot';
   const mapping = reverts ? await readMapping(run, command.volumeId) : null;
   const exported = reverts ? (await exportedDevice(run, command.volumeId)) !== null : null;
-  const ghost = reverts ? await mayHaveStayed(run, command.volumeId) : null;
+  const ghost = await readGhost(run, { step, command });
   // What changes most is read last.
   const named = target === null ? null : await readVm(run, target);
   const about = volumeOf(run, command);
@@ -83,10 +83,26 @@ function volumeOf({ operation }: RunContext, command: Mutation): string | null {
   return 'volumeId' in command ? command.volumeId : null;
 }
 
-/** May a disk of this guest be the volume's? One that was just plugged in has the time to tell. */
-async function mayHaveStayed(run: RunContext, volumeId: string): Promise<boolean> {
+/**
+ * May a disk of this guest be the volume's? One that was just plugged in has the time to tell. Before the intent of an
+ * attach this was asked as well: here it is asked again where that is a while ago.
+ */
+async function readGhost(
+  run: RunContext,
+  { step, command }: { readonly step: MutationStep; readonly command: Mutation },
+): Promise<boolean | null> {
+  const attaches = command.name === 'attachVolume';
+  if (command.name !== 'revertSnapshot' && !(attaches && isOld(run, step))) return null;
+  const leaves = !attaches || command.vmId !== run.parts.policy().applianceVmId;
+  const { volumeId } = command;
   const timeoutMs = LIMITS.SERIAL_READ_TIMEOUT_MS;
-  return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves: true }));
+  return !(await awaitGone(run, { do: 'await-gone', volumeId, timeoutMs, leaves }));
+}
+
+/** Was the first intent of this step not written just now? One from before a restart was not. */
+function isOld(run: RunContext, step: MutationStep): boolean {
+  const since = run.intendedMonotonic(step);
+  return since === null || run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS;
 }
 
 /** Throws CloudError, and DATABASE_UNAVAILABLE: whether we have deleted the volume is in the journals. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { expectedSerial } from '~/server/devices/serial';
 import { absent, unknown } from '~/server/model/evidence';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
@@ -119,6 +120,38 @@ describe('a call that was lost is not sent again into another world', () => {
     const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
     expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], to]);
+  });
+
+  it.each([
+    ['to another VM', false],
+    ['to here', true],
+  ])('attach %s: meanwhile somebody had it here, and this guest has kept its disk', async (_to, here) => {
+    const rig = await Rig.start();
+    const [volume, other] = [await rig.volume(), rig.vm('Running')];
+    rig.loseThen('attachVolume', () => {
+      const { id: volumeId, size } = volume;
+      void rig.guest.plug({ volumeId, size, serial: expectedSerial(volumeId) });
+    });
+    const vmId = here ? rig.here : other;
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], null]);
+  });
+
+  it('attach to another VM: the disk that this guest had kept leaves, and it is sent', async () => {
+    const rig = await Rig.start();
+    const [volume, other] = [await rig.volume(), rig.vm('Running')];
+    rig.loseThen('attachVolume', () => {
+      const { id: volumeId, size } = volume;
+      void rig.guest.plug({ volumeId, size, serial: expectedSerial(volumeId) });
+    });
+    const operation = await rig.request('attach', { volume_id: volume.id, vm_id: other });
+    await rig.untilSent('attachVolume');
+    await rig.pass(MINUTE_MS);
+    expect(rig.calls).toEqual(['attachVolume']);
+    await rig.guest.unplug(volume.id);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'attachVolume'], other]);
   });
 
   it('attach to a VM that is destroyed meanwhile', async () => {
