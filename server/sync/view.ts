@@ -53,8 +53,12 @@ export class View {
     return this.root.has(name);
   }
 
-  /** True while CloudStack is changing the volume, unless it is stuck: its attachment is about to change. */
+  /**
+   * True while CloudStack is changing the volume, unless it is stuck: its attachment is about to change. One that
+   * another VM has is not about to come here, whatever CloudStack does with it there.
+   */
   isMoving(volume: CloudVolume): boolean {
+    if (volume.vmId !== null && volume.vmId !== this.o.applianceVmId) return false;
     return stateOf(volume).phase === 'moving' && this.o.stuckBefore.get(volume.id) !== volume.state;
   }
 

@@ -266,6 +266,18 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'stale-mapping',
     'withdraw, delete-mapping, put-mapping n/a',
   ],
+  ...['Snapshotting', 'Resizing', 'Migrating'].map((state): (typeof TABLE)[number] => [
+    `moved to another VM by hand, and ${state} there: its disk has stayed here, and its export is closed`,
+    { volumes: [volume({ vmId: OTHER_VM, state })] },
+    'ghost-disk',
+    'withdraw, delete-mapping, put-mapping n/a',
+  ]),
+  [
+    'the guest kept the disk of a volume that is on another VM now, and is snapshotted there',
+    { ...nothing, volumes: [volume({ vmId: OTHER_VM, state: 'Snapshotting' })], mappings: [remote()] },
+    'ghost-disk',
+    '',
+  ],
   [
     'detached from another VM by hand: no export is touched',
     { ...nothing, ...detached, mappings: [remote()], guest: guest([]) },
