@@ -27,9 +27,13 @@ export function serialNames(volumeId: string, serial: string | null): boolean {
   return whole.startsWith(reported) || reported.startsWith(whole);
 }
 
-/** Do two volumes have ids that begin alike, so that their disks show one serial? Ids that CloudStack makes do not. */
+/**
+ * Do two volumes have ids that begin alike, so that their disks may show one serial, as short as one may be cut? Ids
+ * that CloudStack makes do not.
+ */
 export function shareSerial(volumeId: string, otherId: string): boolean {
-  return volumeId !== otherId && expectedSerial(volumeId) === expectedSerial(otherId);
+  const shortest = (id: string) => expectedSerial(id).slice(0, SHORTEST);
+  return volumeId !== otherId && shortest(volumeId) === shortest(otherId);
 }
 
 /** Could this serial be one that CloudStack made from a volume's UUID? */

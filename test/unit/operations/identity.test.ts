@@ -279,6 +279,17 @@ describe('two volumes whose ids begin alike, so that their disks have one serial
     expect(second.vmId).toBe(rig.here);
   });
 
+  it('alike only as far as a cut serial shows them: an attach of the other is not given that disk either', async () => {
+    const rig = await Rig.start();
+    const first = await rig.volume({ id: IDS[0] });
+    const [id, serial] = ['7d21b6e0-93fa-4c18-8aaa-000000000000', '7d21b6e0-93fa-4c18-8'];
+    await rig.volume({ id, vmId: rig.here, serial });
+    rig.plugInto(first, rig.here);
+    const operation = await rig.run('attach', { volume_id: first.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_AMBIGUOUS' });
+    expect(await rig.ledger.listMappings(rig.here)).toEqual([]);
+  });
+
   it('attached by hand, while only the disk of one has come: the explanation says what an attach would do', async () => {
     const rig = await Rig.start();
     const first = await rig.volume({ id: IDS[0] });
