@@ -92,7 +92,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   // arriving.
   const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
   if (obstacle) return obstacle;
-  if (volume.vmId === goal.vmId) return leaveTheirRow(s, STEP, volume) ?? finish(s, goal, volume);
+  if (volume.vmId === goal.vmId)
+    return leaveTheirRow(s, STEP, volume) ?? doubtAttached(s, goal) ?? finish(s, goal, volume);
   const old = doubtOldPlug(s, volume);
   if (old) return old;
   if (volume.vmId !== null) {
@@ -120,6 +121,26 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const step = mutate(s, STEP, { name: 'attachVolume', volumeId, vmId, deviceId }, about(goal));
   // `attach` judges an ended try by reading the volume back.
   return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+}
+
+/**
+ * No call of ours has attached the volume to the VM where CloudStack shows it, and our rows do not say that it is
+ * there: the detach that deleted the row may be newer than this read. Of this guest the disk itself tells.
+ */
+function doubtAttached(s: Situation, { volumeId, vmId }: AttachGoal): Action | null {
+  const { mapping, gone } = s.facts;
+  if (s.journal.wasAccepted(STEP) || (mapping?.kind === 'seen' && mapping.value.vmId === vmId)) return null;
+  if (s.elapsed('attached-unasked') > LIMITS.READ_SETTLE_MS) return null;
+  if (vmId === s.policy.applianceVmId) {
+    if (gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
+    if (!gone) return null;
+  }
+  return {
+    do: 'back-off',
+    step: 'read-volume',
+    reason: `CloudStack shows volume ${volumeId} on VM ${vmId}, and nothing here has attached it there`,
+    forget: ['volume', 'mapping', 'gone', 'obstacles'],
+  };
 }
 
 /** The volume is attached to the VM of the request; a requested device id must match as well. */

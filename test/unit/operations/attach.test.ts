@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import { absent, seen } from '~/server/model/evidence';
 import { decideAttach } from '~/server/operations/decide/attach';
 import {
@@ -26,6 +27,8 @@ const accepted: Step = ['attach-volume', 'accepted', { job_id: 'j1' }];
 const ok: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'ok' }];
 const clear = { openJobs: 0, conflictingOperation: null };
 const attached = seenVolume({ vmId: APPLIANCE, deviceId: 1 });
+/** What contradicts the rows has stayed so for as long as it is doubted. */
+const doubted = { 'attached-unasked': LIMITS.READ_SETTLE_MS + 1 };
 
 describe('attach decides', () => {
   it('reads the volume before anything else', () => {
@@ -289,12 +292,16 @@ describe('attach decides', () => {
     const known = { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }), obstacles: clear };
     expect(decideAttach(situation('attach', there, { facts: known }))).toMatchObject({ do: 'read-mapping' });
     const asking = { ...known, mapping: absent('no row', 0, 'database') };
-    expect(decideAttach(situation('attach', there, { facts: asking }))).toEqual({
+    expect(decideAttach(situation('attach', there, { facts: asking }))).toMatchObject({
+      do: 'back-off',
+      forget: expect.arrayContaining(['volume', 'mapping']),
+    });
+    expect(decideAttach(situation('attach', there, { facts: asking, elapsed: doubted }))).toEqual({
       do: 'read-neighbour',
       vmId: OTHER_VM,
     });
     const facts = { ...asking, neighbours: new Map([[OTHER_VM, null]]) };
-    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
+    expect(decideAttach(situation('attach', there, { facts, elapsed: doubted }))).toMatchObject({
       do: 'record',
       effects: [
         {
@@ -303,7 +310,8 @@ describe('attach decides', () => {
         },
       ],
     });
-    expect(decideAttach(situation('attach', there, { facts, steps: [['map', 'done', {}]] }))).toMatchObject({
+    const steps: Step[] = [['map', 'done', {}]];
+    expect(decideAttach(situation('attach', there, { facts, steps, elapsed: doubted }))).toMatchObject({
       do: 'complete',
     });
   });
@@ -316,12 +324,15 @@ describe('attach decides', () => {
       mapping: seen(mapping(), 0, 'database'),
       neighbours: new Map([[OTHER_VM, null]]),
     };
-    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({
+    expect(decideAttach(situation('attach', there, { facts }))).toMatchObject({ do: 'back-off' });
+    expect(decideAttach(situation('attach', there, { facts, elapsed: doubted }))).toMatchObject({
       do: 'withdraw',
       force: true,
     });
     const steps: Step[] = [['withdraw', 'done', {}]];
-    expect(decideAttach(situation('attach', there, { facts, steps }))).toMatchObject({ step: 'map' });
+    expect(decideAttach(situation('attach', there, { facts, steps, elapsed: doubted }))).toMatchObject({
+      step: 'map',
+    });
   });
 
   it('nor is one whose row here somebody has deleted', () => {
@@ -332,13 +343,10 @@ describe('attach decides', () => {
       mapping: rowOf(null),
       neighbours: new Map([[OTHER_VM, null]]),
     };
-    expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: true } }))).toMatchObject({
-      do: 'withdraw',
-      force: true,
-    });
-    expect(decideAttach(situation('attach', there, { facts: { ...facts, exported: false } }))).toMatchObject({
-      step: 'map',
-    });
+    const about = (exported: boolean) =>
+      situation('attach', there, { facts: { ...facts, exported }, elapsed: doubted });
+    expect(decideAttach(about(true))).toMatchObject({ do: 'withdraw', force: true });
+    expect(decideAttach(about(false))).toMatchObject({ step: 'map' });
   });
 
   it('honours a cancel while nothing has been accepted, and not after it', () => {

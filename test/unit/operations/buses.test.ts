@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DISK_BUSES } from '~/server/devices/device';
 import { decideAttach } from '~/server/operations/decide/attach';
 import { GIB, Rig, SECOND_MS } from './rig';
-import { APPLIANCE, rowOf, seenVolume, situation, VOLUME } from './situations';
+import { APPLIANCE, mapping, rowOf, seenVolume, situation, VOLUME } from './situations';
 
 it('a disk that came on another bus is named, with what to set in CloudStack', () => {
   const named = { path: '/dev/sdb', size: 5 * GIB, bus: 'sata or ide' };
@@ -20,7 +20,7 @@ it('a disk that came on another bus is named, with what to set in CloudStack', (
   const facts = {
     volume: seenVolume({ vmId: APPLIANCE }),
     obstacles: { openJobs: 0, conflictingOperation: null },
-    mapping: rowOf(null),
+    mapping: rowOf(mapping()),
     device: { kind: 'missing' as const, reason: 'no device reports the serial of the volume', others },
   };
   const action = decideAttach(situation('attach', { volume_id: VOLUME, vm_id: APPLIANCE }, { facts }));

@@ -348,8 +348,8 @@ describe('the wanted state is all of it', () => {
   it('attach-root of a volume whose device CloudStack does not name: waited for, and then not called device 0', async () => {
     for (const named of [null, 0]) {
       const rig = await Rig.start();
-      const vmId = rig.vm('Stopped');
-      const volume = await rig.volume({ vmId });
+      const [volume, vmId] = [await rig.volume(), rig.vm('Stopped')];
+      await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
       volume.deviceId = null;
       const request = { volume_id: volume.id, vm_id: vmId, device_id: 0 };
       const operation = await rig.request('attach', request);

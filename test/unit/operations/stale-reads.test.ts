@@ -149,6 +149,41 @@ describe('a management server that lags behind shows what was before our last op
     expect([rig.exported(volume.id), rig.calls]).toEqual([true, ['attachVolume']]);
   });
 
+  it.each([
+    ['another VM', false],
+    ['here', true],
+  ])(
+    'attach to %s: a volume that was detached from there a moment ago is not called attached',
+    async (_to, here) => {
+      const rig = await Rig.start();
+      const vmId = here ? rig.here : rig.vm('Running');
+      const volume = await rig.volume({ vmId, mapped: here });
+      const { readVolume } = rig.cloud;
+      const before = await readVolume.call(rig.cloud, volume.id);
+      await rig.run('detach', { volume_id: volume.id });
+      let looks = 0;
+      rig.cloud.readVolume = async (id) => {
+        looks += 1;
+        return looks === 1 ? before : readVolume.call(rig.cloud, id);
+      };
+      const operation = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+      expect(operation).toMatchObject({ status: 'completed' });
+      expect([rig.calls, volume.vmId]).toEqual([['detachVolume', 'attachVolume'], vmId]);
+      expect(rig.exported(volume.id)).toBe(here);
+    },
+  );
+
+  it.each([
+    ['another VM', false],
+    ['here', true],
+  ])('attach to %s: what stays so is believed: somebody has attached it by hand', async (_to, here) => {
+    const rig = await Rig.start();
+    const vmId = here ? rig.here : rig.vm('Running');
+    const { id } = await rig.volume({ vmId });
+    expect(await rig.run('attach', { volume_id: id, vm_id: vmId })).toMatchObject({ status: 'completed' });
+    expect([rig.calls, (await rig.ledger.readMapping(id))?.vmId]).toEqual([[], vmId]);
+  });
+
   it('detach: what stays so is believed: somebody has detached it by hand', async () => {
     const rig = await Rig.start();
     const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
