@@ -92,9 +92,9 @@ export async function observe(run: RunContext, action: Observation): Promise<voi
         use: await readUse(run, action.volumeId, { ignored: action.ignored, attachedHere: true }),
       });
     case 'read-device-users':
-      return readDeviceUsers(run, action.device);
+      return outlast(run, () => readDeviceUsers(run, action.device));
     case 'await-device':
-      return run.learn({ device: await awaitDevice(run, action.volume, action.timeoutMs) });
+      return learnDevice(run, action);
     case 'await-gone':
       return outlast(run, async () => run.learn({ gone: await awaitGone(run, action) }));
     default:
@@ -121,11 +121,26 @@ function mayBeDeleted({ journal, parts: { clock } }: RunContext, jobId: string):
   return intent === undefined || Math.abs(clock.now() - intent.at) > LIMITS.JOB_SURELY_KEPT_MS;
 }
 
-/** While a disk, or what tells of a daemon elsewhere, was waited for, somebody may have moved the volume. */
+/** While a disk, its users, or what tells of a daemon elsewhere, were waited for, somebody may have moved the volume. */
 async function outlast(run: RunContext, wait: () => Promise<unknown>): Promise<void> {
   const since = run.parts.clock.monotonic();
   await wait();
+  forgetIfOld(run, since);
+}
+
+function forgetIfOld(run: RunContext, since: number): void {
   if (run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS) run.forget(['volume']);
+}
+
+/** A disk that was not found ends the attach, whose undo reads the volume. */
+async function learnDevice(
+  run: RunContext,
+  { volume, timeoutMs }: Extract<Action, { do: 'await-device' }>,
+): Promise<void> {
+  const since = run.parts.clock.monotonic();
+  const device = await awaitDevice(run, volume, timeoutMs);
+  run.learn({ device });
+  if (device.kind === 'found') forgetIfOld(run, since);
 }
 
 async function readOffer(run: RunContext): Promise<void> {

@@ -101,6 +101,25 @@ describe('the first reads after a finished job are old', () => {
     expect(rig.calls).toEqual([]);
   });
 
+  it('attach: while its disk was waited for, somebody has moved the volume to another VM: what comes late is not exported', async () => {
+    const rig = await Rig.start();
+    const [volume, other] = [await rig.volume(), rig.vm('Running')];
+    const plug = rig.guest.plug.bind(rig.guest);
+    const late: Parameters<typeof plug>[0][] = [];
+    rig.guest.plug = async (disk) => void late.push(disk);
+    const operation = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(3 * SECOND_MS);
+    rig.plugInto(volume, other);
+    for (const disk of late) await plug(disk);
+    expect(await rig.ended(operation)).toMatchObject({
+      status: 'failed',
+      errorCode: 'VOLUME_ATTACHED_ELSEWHERE',
+    });
+    expect([late.length, volume.vmId, rig.exported(volume.id)]).toEqual([1, other, false]);
+    expect(await rig.ledger.readMapping(volume.id)).toBeNull();
+  });
+
   it('a read that stays old is believed in the end, and ends the operation with a code', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
