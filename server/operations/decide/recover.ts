@@ -1,4 +1,6 @@
+import type { CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
+import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
@@ -30,6 +32,8 @@ export function decideRecover(s: Situation<'recover'>): Action {
     );
   const volume = known.result.value;
   if (stateOf(volume).recover === 'needless') {
+    const old = doubtNeedless(s, volume);
+    if (old) return old;
     // It was seen deleted before a call was made, whichever request has brought it back.
     const message =
       call.at === 'ended' ? 'Volume recovered' : 'Volume was not deleted: nothing had to be recovered';
@@ -40,4 +44,14 @@ export function decideRecover(s: Situation<'recover'>): Action {
   return call.at === 'none'
     ? intend(s, STEP, details)
     : tryAgainOrGiveUp(s, STEP, call, 'volume recovery', details);
+}
+
+/**
+ * Whoever asks for this takes the volume for deleted: the delete may be newer than this read, and CloudStack expunges
+ * what it leaves in its trash. null: it stays so, or a call of ours may have brought it back.
+ */
+function doubtNeedless(s: Situation, { id, state }: CloudVolume): Action | null {
+  if (s.journal.wasAccepted(STEP) || s.elapsed('not-deleted') > LIMITS.READ_SETTLE_MS) return null;
+  const reason = `volume ${id} is to be recovered, and CloudStack does not show it as deleted (${state})`;
+  return { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
 }

@@ -88,7 +88,8 @@ it('what is deleted with DELETE_MODE=trash comes back, and can be attached again
   const again = await walk.api.end(await recover());
   expect(again.response).toMatchObject({ message: expect.stringContaining('was not deleted') });
   expect(await walk.attach(volumeId)).toMatchObject({ status: 'completed' });
-});
+  // That it was not deleted is looked at for a while before it is believed.
+}, 120_000);
 
 it('while the database is away the evidence says so, with a 200', async () => {
   await walk.lab.database.kill();

@@ -27,8 +27,9 @@ describe('recover decides', () => {
     });
   });
 
-  it.each(['Ready', 'Allocated', 'Uploaded'])('leaves a volume that is %s as it is', (state) => {
-    expect(decided({ volume: inState(state) })).toMatchObject({
+  it.each(['Ready', 'Allocated', 'Uploaded'])('leaves a volume that stays %s as it is', (state) => {
+    expect(decided({ volume: inState(state) })).toMatchObject({ do: 'back-off', forget: ['volume'] });
+    expect(decided({ volume: inState(state) }, [], { 'not-deleted': 16_000 })).toMatchObject({
       do: 'complete',
       response: { volume_id: VOLUME, message: expect.stringContaining('was not deleted') },
     });

@@ -203,6 +203,22 @@ describe('a management server that lags behind shows what was before our last op
     expect([rig.calls, (await rig.ledger.readMapping(id))?.vmId]).toEqual([[], vmId]);
   });
 
+  it('recover: a volume that was deleted a moment ago is brought back, and not called undeleted', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const { readVolume } = rig.cloud;
+    const before = await readVolume.call(rig.cloud, volume.id);
+    await rig.run('delete', { volume_id: volume.id });
+    expect(volume.state).toBe('Destroy');
+    let looks = 0;
+    rig.cloud.readVolume = async (id) => {
+      looks += 1;
+      return looks === 1 ? before : readVolume.call(rig.cloud, id);
+    };
+    expect(await rig.run('recover', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(volume.state).toBe('Ready');
+  });
+
   it('detach: what stays so is believed: somebody has detached it by hand', async () => {
     const rig = await Rig.start();
     const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
