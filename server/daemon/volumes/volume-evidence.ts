@@ -3,7 +3,7 @@ import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } from '../../devices/device';
-import { verifiedDevice } from '../../devices/identity';
+import { verifiedDevice, verifyIdentity } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
 import type { ExportServer } from '../../exports/export-server';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
@@ -59,9 +59,11 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
     lastOperationOn(parts, volumeId),
   ]);
   const mapping = rows.kind === 'seen' ? rows.value.mapping : null;
-  const guest = await ask('guest', () =>
-    withUsers(parts, fromGuest(parts.watcher.snapshot(), volumeId, mapping)),
-  );
+  const guest = await ask('guest', async () => {
+    const snapshot = parts.watcher.snapshot();
+    const disk = fromGuest(snapshot, volumeId, mapping);
+    return withUsers(parts, await unlessOfAnother(parts, disk, volumeId, snapshot));
+  });
   const found = { cloudstack, guest, database: rows, exportServer };
   const unknownSince = parts.unknowns.since(volumeId, Object.values(found));
   return { volumeId, ...found, lastOperation, unknownSince };
@@ -125,6 +127,28 @@ function fromGuest(
     at,
     'guest',
   );
+}
+
+/**
+ * Volumes whose ids begin alike show one serial: a disk that a mapping proves to be another one's is not taken for this
+ * one's, as sync takes it for neither. While the database is away nothing tells.
+ */
+async function unlessOfAnother(
+  { ledger, applianceVmId }: Pick<EvidenceParts, 'ledger' | 'applianceVmId'>,
+  disk: Evidence<Device>,
+  volumeId: string,
+  { bootId }: DeviceSnapshot,
+): Promise<Evidence<Device>> {
+  const vmId = applianceVmId();
+  if (disk.kind !== 'seen' || vmId === null) return disk;
+  const { path } = disk.value;
+  const owner = await ledger()
+    .readMappingByDevice(vmId, path)
+    .catch(() => null);
+  if (owner === null || owner.volumeId === volumeId || !verifyIdentity(owner, disk.value, bootId).ok)
+    return disk;
+  const why = `${path} has its serial, and is mapped to volume ${owner.volumeId}: their ids begin alike`;
+  return unknown(why, disk.at, disk.by);
 }
 
 async function withUsers(

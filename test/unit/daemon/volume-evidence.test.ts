@@ -20,6 +20,8 @@ interface World {
   deleted?: JsonObject;
   exports?: Error;
   guest?: DeviceSnapshot;
+  /** The row that has the path of the disk. */
+  mapped?: string;
 }
 
 async function gather({
@@ -28,6 +30,7 @@ async function gather({
   deleted,
   exports,
   guest = snapshot(),
+  mapped = VOLUME,
 }: World) {
   const last = await new FakeDaemon().operations.request('delete', { volume_id: VOLUME });
   const read = async <T>(value: T): Promise<T> => {
@@ -35,7 +38,8 @@ async function gather({
     return value;
   };
   const ledger = {
-    readMapping: () => read(mapping(VOLUME, APPLIANCE)),
+    readMapping: () => read(mapped === VOLUME ? mapping(VOLUME, APPLIANCE) : null),
+    readMappingByDevice: () => read(mapping(mapped, APPLIANCE)),
     readExport: () => read(null),
     listOperations: ({ type }: OperationFilter) =>
       read(
@@ -117,6 +121,19 @@ describe('what the witnesses say of a volume', () => {
       expect(guest).toMatchObject({ kind: 'unknown', why: expect.stringContaining('/dev/sda') });
     },
   );
+
+  it('a disk with its serial that is mapped to another volume, whose id begins alike, proves nothing', async () => {
+    const twin = `${VOLUME.slice(0, 24)}${'0'.repeat(12)}`;
+    expect((await gather({ mapped: twin })).guest).toMatchObject({
+      kind: 'unknown',
+      why: expect.stringContaining(`mapped to volume ${twin}`),
+    });
+    // The row is not about this disk.
+    const { devices, ...rest } = snapshot();
+    const other = devices.map((disk) => ({ ...disk, diskseq: 8 }));
+    const guest = { ...rest, bootId: 'another', devices: other };
+    expect((await gather({ mapped: '00000000-0000-4000-8000-000000000000', guest })).guest.kind).toBe('seen');
+  });
 
   it('the disk of the system itself is another one, whatever it tells', async () => {
     const { devices, ...rest } = snapshot();
