@@ -142,7 +142,8 @@ export async function readMapping(run: RunContext, volumeId: string): Promise<Ev
 
 /**
  * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
- * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it.
+ * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it, nor one
+ * that leaves out a volume of its rows.
  */
 export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evidence<readonly VmDisk[]>> {
   const before = comingTo(run, vmId) ?? (await stillComingTo(run, vmId));
@@ -154,8 +155,25 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   const roots = volumes.filter((one) => one.type === 'ROOT' && one.vmId === vmId).map(({ id }) => id);
   const own = await run.active(() => run.parts.ledger.ownVolumes(roots));
   const disks = volumes.map((volume) => ({ ...volume, ours: own.has(volume.id) }));
-  if (roots.length > 0) return seen(disks, at, 'cloudstack');
-  return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');
+  if (roots.length === 0)
+    return unknown(`the list of the disks of VM ${vmId} does not show its root disk`, at, 'cloudstack');
+  // Snapshots of a VM are of the volumes that are named: what else it has does not matter.
+  const isOfSome = run.operation.type === 'snapshot-group';
+  const unlisted = isOfSome ? null : await mappedAndUnlisted(run, vmId, volumes);
+  return unlisted === null ? seen(disks, at, 'cloudstack') : unknown(unlisted, at, 'database');
+}
+
+/** A row that contradicts the list, read after it: the attach that wrote it may be newer than the list. null: none. */
+async function mappedAndUnlisted(
+  run: RunContext,
+  vmId: string,
+  listed: readonly CloudVolume[],
+): Promise<string | null> {
+  const shown = new Set(listed.map(({ id }) => id));
+  const rows = await run.active(() => run.parts.ledger.listMappings(vmId));
+  const row = rows.find(({ volumeId }) => !shown.has(volumeId));
+  if (row === undefined) return null;
+  return `the list of the disks of VM ${vmId} does not show volume ${row.volumeId}, whose row says that it is there`;
 }
 
 /** What another operation attaches to the VM; null: nothing. */

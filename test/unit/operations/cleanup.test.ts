@@ -59,6 +59,21 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).not.toContain('destroyVirtualMachine');
   });
 
+  it('keeps a VM that has a volume by its row which the list of its disks does not show: the list may be older', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const [volume, late] = [await rig.volume({ vmId }), await rig.volume()];
+    await rig.run('attach', { volume_id: late.id, vm_id: vmId });
+    const { listVolumes } = rig.cloud;
+    rig.cloud.listVolumes = async (filter) =>
+      (await listVolumes.call(rig.cloud, filter)).filter(({ id }) => id !== late.id);
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(operation.response?.message)).toContain(late.id);
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+    expect(late.vmId).toBe(vmId);
+  });
+
   it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');

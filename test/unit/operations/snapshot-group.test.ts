@@ -74,6 +74,15 @@ describe('a snapshot of several volumes', () => {
     expect(rig.calls).toEqual(['createSnapshot', 'createSnapshot', 'createSnapshot']);
   });
 
+  it('does not mind what else has a row there and is not shown', async () => {
+    const the = await world();
+    const { rig, vmId } = the;
+    const hidden = await rig.volume();
+    await rig.run('attach', { volume_id: hidden.id, vm_id: vmId });
+    rig.hide(hidden.id);
+    expect(await rig.run('snapshot-group', request(the))).toMatchObject({ status: 'completed' });
+  });
+
   it('takes none of a volume that has left the VM before its turn', async () => {
     const the = await world({ detach: 3 * SECOND_MS });
     const { rig } = the;
