@@ -385,7 +385,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'their-row-taken',
     what: 'maps and exports a volume that was moved here, whose row another daemon that runs still keeps',
     file: 'server/operations/decide/attach.ts',
-    find: 'return leaveTheirRow(s, STEP, volume) ?? finish(s, goal, volume);',
+    find: 'return leaveTheirRow(s, STEP, volume) ?? doubtAttached(s, goal) ?? finish(s, goal, volume);',
     replace: 'return finish(s, goal, volume);',
     seed: 140191,
   },
