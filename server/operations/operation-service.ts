@@ -135,7 +135,7 @@ export class OperationService {
     const outcome = await this.parts.ledger.requestCancel(epoch, id, caller);
     switch (outcome) {
       case 'missing':
-        throw notFound(id);
+        throw await this.notOurs(id);
       case 'ended':
         throw tooLate();
       case 'requested':
@@ -156,7 +156,9 @@ export class OperationService {
   /** A held operation is run again. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
   async retry(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
-    assertReleased(id, await this.parts.ledger.retryHeld(epoch, id, caller));
+    const outcome = await this.parts.ledger.retryHeld(epoch, id, caller);
+    if (outcome === 'missing') throw await this.notOurs(id);
+    assertReleased(id, outcome);
     await this.publishNewest(id);
     this.parts.logger.warn('A held operation is run again', { operation_id: id, ...callerNames(caller) });
     await engine.sweep();
@@ -164,8 +166,8 @@ export class OperationService {
   }
 
   /**
-   * A held operation ends as failed, and its error says what it may have left; so does one that an appliance without a
-   * daemon was executing. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD.
+   * A held operation ends as failed, and its error says what it may have left; so does one of an appliance without
+   * a daemon that has not ended. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD.
    */
   async abandon(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
@@ -188,6 +190,12 @@ export class OperationService {
     this.parts.events.ended(operation);
     await engine.sweep();
     return operation;
+  }
+
+  /** This appliance has no such operation. Another one with this database may have it, and then it is shown here. */
+  private async notOurs(id: string): Promise<DaemonError> {
+    const theirs = await this.parts.ledger.readOperation(id);
+    return notFound(id, theirs?.applianceId);
   }
 
   /** Publishes the entry that the ledger has just written by itself. */
@@ -266,10 +274,22 @@ export class OperationService {
   }
 }
 
-function notFound(id: string): DaemonError {
-  return new DaemonError('OPERATION_NOT_FOUND', `Operation ${id} not found`, {
-    details: { operation_id: id },
-  });
+/** @param applianceId the other appliance whose operation it is; '' for one of the previous daemon */
+function notFound(id: string, applianceId?: string): DaemonError {
+  const known =
+    applianceId === ''
+      ? ' here: it is of the previous daemon'
+      : ` here: it is of appliance ${applianceId}, and only its daemon cancels it or runs it again; where that is gone for good, abandon it`;
+  return new DaemonError(
+    'OPERATION_NOT_FOUND',
+    `Operation ${id} not found${applianceId === undefined ? '' : known}`,
+    {
+      details: {
+        operation_id: id,
+        ...(applianceId === undefined ? {} : { appliance_id: applianceId }),
+      },
+    },
+  );
 }
 
 /** Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */

@@ -65,6 +65,17 @@ describe('an operation that another appliance was executing', () => {
     expect((await ledger.readOwner(epoch.applianceId))?.lease).toBeNull();
   });
 
+  it('can neither be cancelled nor run again here, and the answer says whose it is', async () => {
+    const { operations, theirs, vmId } = await leftBehind();
+    const refused = { code: 'OPERATION_NOT_FOUND', message: expect.stringContaining(vmId) };
+    await expect(operations.cancel(theirs)).rejects.toMatchObject(refused);
+    await expect(operations.retry(theirs)).rejects.toMatchObject(refused);
+    await expect(operations.cancel('nobody')).rejects.toMatchObject({
+      code: 'OPERATION_NOT_FOUND',
+      message: 'Operation nobody not found',
+    });
+  });
+
   it('that has ended by itself is left alone, and so is the lease of its appliance', async () => {
     const { ledger, epoch, theirs, abandon } = await leftBehind();
     const end = { status: 'completed' as const, response: null, error: null, errorCode: null };
