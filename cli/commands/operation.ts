@@ -163,7 +163,7 @@ export const operationNoun: Noun = {
       name: 'abandon',
       summary: 'End a held operation as failed; nothing is undone',
       details:
-        'Also ends what another appliance was executing when it went away for good, once it is certain that its daemon does not run.',
+        'Also ends what another appliance was executing, or had not begun, when it went away for good, once it is certain that its daemon does not run.',
       args: { operation: OPERATION, ...DRY_RUN },
       columns: OPERATION_COLUMNS,
       examples: [{ args: '<operation>', what: 'Its reason says what it may have left behind.' }],

@@ -270,12 +270,17 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'released';
   }
 
-  async abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
-    const held = this.held(epoch, operationId);
+  async abandonHeld(
+    epoch: Epoch,
+    operationId: string,
+    caller: Caller | null = null,
+    because: string | null = null,
+  ): Promise<Release> {
+    const held = this.held(epoch, operationId, because);
     if (typeof held === 'string') return held;
     const at = this.now();
     const journal = this.journal(operationId);
-    const error = abandonedText(held.operation.held ?? '', journal);
+    const error = abandonedText(held.operation.held ?? because ?? '', journal);
     const errorCode = 'OPERATION_ABANDONED';
     this.patch(held, {
       status: 'failed',
@@ -293,12 +298,17 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return 'released';
   }
 
-  private held(epoch: Epoch, operationId: string): StoredOperation | 'not-held' | 'missing' {
+  private held(
+    epoch: Epoch,
+    operationId: string,
+    because: string | null = null,
+  ): StoredOperation | 'not-held' | 'missing' {
     this.assertEpoch(epoch);
     const stored = this.store.operations.get(operationId);
     if (stored?.operation.applianceId !== epoch.applianceId) return 'missing';
     const { status, held } = stored.operation;
-    return status === 'executing' && held !== null ? stored : 'not-held';
+    const isOpen = status === 'executing' || (because !== null && status === 'pending');
+    return isOpen && (held ?? because) !== null ? stored : 'not-held';
   }
 
   async settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<JournalEntry[]> {

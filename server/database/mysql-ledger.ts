@@ -183,8 +183,14 @@ export class MysqlLedger implements Ledger {
     return retryHeld(this.database, epoch, operationId, { caller, at: this.now() });
   }
 
-  async abandonHeld(epoch: Epoch, operationId: string, caller: Caller | null = null): Promise<Release> {
-    const outcome = await abandonHeld(this.database, epoch, operationId, { caller, at: this.now() });
+  async abandonHeld(
+    epoch: Epoch,
+    operationId: string,
+    caller: Caller | null = null,
+    because: string | null = null,
+  ): Promise<Release> {
+    const asked = { caller, at: this.now(), because };
+    const outcome = await abandonHeld(this.database, epoch, operationId, asked);
     if (outcome === 'released') this.inserter.ended(operationId);
     return outcome;
   }

@@ -110,8 +110,15 @@ export interface Ledger {
   /**
    * A held operation ends as `failed` with OPERATION_ABANDONED; its error says what it may have left, its
    * journal who asked. Nothing is undone.
+   *
+   * @param because for one of an appliance without a daemon: why it ends although it executes or waits and is not held
    */
-  abandonHeld(epoch: Epoch, operationId: string, caller?: Caller | null): Promise<Release>;
+  abandonHeld(
+    epoch: Epoch,
+    operationId: string,
+    caller?: Caller | null,
+    because?: string | null,
+  ): Promise<Release>;
   /**
    * Jobs on this volume whose end was never journaled, from operations that have ended: they may still act,
    * and every later mutation of the volume waits for them (apache/cloudstack#14214).

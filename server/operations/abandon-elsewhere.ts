@@ -1,49 +1,67 @@
 import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { Ledger, Release } from '../model/ledger';
 import type { NeighbourDaemons } from '../model/neighbour-daemons';
-import type { Caller, Operation } from '../model/operation';
+import { type Caller, isTerminal, type Operation } from '../model/operation';
 
 interface Parts {
-  readonly ledger: Pick<Ledger, 'takeOver' | 'hold' | 'abandonHeld' | 'releaseLease'>;
+  readonly ledger: Pick<Ledger, 'takeOver' | 'abandonHeld' | 'releaseLease'>;
   readonly clock: Clock;
   readonly stopping: AbortSignal;
   readonly neighbours: NeighbourDaemons;
 }
 
+/** What the owner of an appliance is called while an operation of it is abandoned from elsewhere. */
+const ABANDONS = 'abandons operation';
+
 /**
- * Ends an operation that another appliance was executing and that nobody will continue: an appliance that was
- * built anew has another VM id, and the volume of such an operation would stay blocked for ever. Only when
- * the daemon of that appliance does not run, by the rule of a take-over (../model/lease.ts), which may take
- * as long as a lease lasts. It is written as the owner of that appliance, so that a daemon that comes back
- * has lost the lease and writes nothing late.
+ * Ends an operation that another appliance was executing, or had not begun, and that nobody will continue: an
+ * appliance that was built anew has another VM id. The volume of what it executes would stay blocked for ever, and
+ * sync leaves a volume alone for which anything waits. Only when the daemon of that appliance does not run, by the
+ * rule of a take-over (../model/lease.ts), which may take as long as a lease lasts. It is written as the owner of that
+ * appliance, so that a daemon that comes back has lost the lease and writes nothing late.
  *
  * Throws OPERATION_NOT_HELD when that daemon runs, LEASE_LOST when it comes back at this moment.
  */
 export async function abandonElsewhere(
   { ledger, clock, stopping, neighbours }: Parts,
-  { id, applianceId, status, held }: Operation,
+  { id, applianceId, status }: Operation,
   caller: Caller | null,
 ): Promise<Release> {
-  // Those of the daemon before this one (decision 0002) are of no appliance: no lease tells whether it runs, and a row
-  // for one would be found by whoever relies on there being none.
-  if (status !== 'executing' || applianceId === '') return 'not-held';
+  if (isTerminal(status)) return 'not-held';
+  const refuse = (why: string, retryAfterSeconds?: number) =>
+    new DaemonError('OPERATION_NOT_HELD', `Operation ${id} is ${why}`, {
+      details: { operation_id: id, appliance_id: applianceId },
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    });
+  // That one has no lease: whether it runs is not known, and what it leaves is ended at the next take-over.
+  if (applianceId === '')
+    throw refuse('of the previous daemon, which may run: it is ended at the next start');
   let daemon = await neighbours.look(applianceId);
   if (daemon !== null && daemon.toldInMs > 0) {
     await clock.sleep(Math.ceil(daemon.toldInMs) + 1, stopping);
+    // Woken before its time, the second look could not tell.
+    if (stopping.aborted)
+      throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     daemon = await neighbours.look(applianceId);
   }
-  if (daemon?.runs === true)
-    throw new DaemonError(
-      'OPERATION_NOT_HELD',
-      `Operation ${id} is of appliance ${applianceId}, whose daemon (${daemon.owner}) runs: retry or abandon it there`,
-      { details: { operation_id: id, appliance_id: applianceId } },
+  if (daemon?.runs === true) {
+    const { owner } = daemon;
+    // Somebody else is at it, or the answer to an earlier try was lost: by then its lease has ended.
+    if (owner.startsWith(ABANDONS))
+      throw refuse(
+        `of appliance ${applianceId}, of which somebody ${owner} at this moment: try again`,
+        LIMITS.LEASE_MS / 1000,
+      );
+    throw refuse(
+      `of appliance ${applianceId}, whose daemon (${owner}) runs: retry, abandon or cancel it there`,
     );
+  }
   const seen = daemon?.row ?? null;
-  const epoch = await ledger.takeOver(applianceId, `abandons operation ${id}`, { seen, instance: '' });
+  const epoch = await ledger.takeOver(applianceId, `${ABANDONS} ${id}`, { seen, instance: '' });
   try {
-    if (held === null) await ledger.hold(epoch, id, `no daemon runs for its appliance ${applianceId}`);
-    return await ledger.abandonHeld(epoch, id, caller);
+    return await ledger.abandonHeld(epoch, id, caller, `no daemon runs for its appliance ${applianceId}`);
   } finally {
     await ledger.releaseLease(epoch).catch(() => undefined);
   }

@@ -68,7 +68,7 @@ export async function retryHeld(
   { caller, at: now }: { readonly caller: Caller | null; readonly at: number },
 ): Promise<Release> {
   return database.transaction(async (tx, attempt) => {
-    const held = await lockHeld(tx, epoch, operationId, attempt);
+    const held = await lockHeld(tx, epoch, operationId, { attempt, because: null });
     if (typeof held === 'string') return held;
     await tx
       .updateTable('volume_operations')
@@ -91,10 +91,14 @@ export async function abandonHeld(
   database: Database,
   epoch: Epoch,
   operationId: string,
-  { caller, at: now }: { readonly caller: Caller | null; readonly at: number },
+  {
+    caller,
+    at: now,
+    because,
+  }: { readonly caller: Caller | null; readonly at: number; readonly because: string | null },
 ): Promise<Release> {
   return database.transaction(async (tx, attempt) => {
-    const held = await lockHeld(tx, epoch, operationId, attempt);
+    const held = await lockHeld(tx, epoch, operationId, { attempt, because });
     if (typeof held === 'string') return held;
     const at = new Date(now);
     const error = abandonedText(held.reason, held.journal);
@@ -126,7 +130,7 @@ export async function abandonHeld(
   });
 }
 
-/** The error of an operation that was abandoned: why it was held, and what of it may be left. */
+/** The error of an operation that was abandoned: why it was held, or ended unheld, and what of it may be left. */
 export function abandonedText(reason: string, journal: readonly JournalEntry[]): string {
   return storedText(
     `Abandoned while it was held (${reason}). What it has left: ${whatIsLeft(journal)}. Look at the volume before it is used.`,
@@ -145,7 +149,7 @@ async function lockHeld(
   tx: Transaction<Tables>,
   epoch: Epoch,
   operationId: string,
-  attempt: Attempt,
+  { attempt, because }: { readonly attempt: Attempt; readonly because: string | null },
 ): Promise<Held | Release> {
   await assertEpoch(tx, epoch);
   const { applianceId } = epoch;
@@ -158,8 +162,9 @@ async function lockHeld(
     .executeTakeFirst();
   if (!row) return 'missing';
   // An earlier run of this very call was committed, and its answer was lost.
-  if (row.held_reason === null || row.status !== 'executing')
-    return attempt.inDoubt ? 'released' : 'not-held';
+  const isOpen = row.status === 'executing' || (because !== null && row.status === 'pending');
+  const reason = row.held_reason ?? because;
+  if (reason === null || !isOpen) return attempt.inDoubt ? 'released' : 'not-held';
   const journal = await entriesAfter(tx, operationId, 0);
-  return { applianceId, reason: row.held_reason, journal, after: journal.at(-1)?.sequence ?? 0 };
+  return { applianceId, reason, journal, after: journal.at(-1)?.sequence ?? 0 };
 }

@@ -91,7 +91,7 @@ export const abandonOperation = endpoint({
   path: '/api/v1/operations/{id}/abandon',
   summary: 'End a held operation, or one of an appliance that is gone, as failed',
   description:
-    'Nothing is undone: its error says what it may have left behind. Also ends what another appliance was executing, once it is certain that its daemon does not run, which takes some seconds.',
+    'Nothing is undone: its error says what it may have left behind. Also ends what another appliance was executing or had not begun, once it is certain that its daemon does not run, which takes some seconds.',
   reply: {
     status: 200,
     description: 'The operation, failed with OPERATION_ABANDONED',

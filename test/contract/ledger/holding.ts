@@ -123,6 +123,34 @@ export function describeHolding(suite: LedgerSuite): void {
       expect((await ledger.counts(APPLIANCE)).byStatus).toMatchObject({ failed: 1, executing: 1 });
     });
 
+    it('with a reason also what is not held ends, executing or waiting, in one step; what has ended stays', async () => {
+      const running = await executing(detach(A));
+      const waiting = await ask(attach(A, APPLIANCE));
+      const done = await executing(detach(B));
+      await end(done.id);
+      for (const { id } of [running, waiting]) {
+        expect(await ledger.abandonHeld(epoch, id, ASKER, 'nobody runs it')).toBe('released');
+        expect(await ledger.readOperation(id)).toMatchObject({
+          status: 'failed',
+          errorCode: 'OPERATION_ABANDONED',
+          error: expect.stringContaining('nobody runs it'),
+        });
+        expect((await ledger.readJournal(id)).at(-1)).toMatchObject({
+          state: 'failed',
+          data: callerNames(ASKER),
+        });
+      }
+      expect(await ledger.abandonHeld(epoch, done.id, ASKER, 'nobody runs it')).toBe('not-held');
+      expect(await ledger.isWorkedOn(A, await ledger.newestEntry())).toBe(false);
+      expect((await ledger.counts(APPLIANCE)).byStatus).toMatchObject({
+        failed: 2,
+        pending: 0,
+        executing: 0,
+      });
+      await ledger.takeOver(APPLIANCE, 'second');
+      await refusal(ledger.abandonHeld(epoch, done.id, ASKER, 'nobody runs it'), 'LEASE_LOST');
+    });
+
     it('only what is held can be released, and only by its own appliance', async () => {
       const running = await executing(detach(A));
       const waiting = await ask(detach(B));

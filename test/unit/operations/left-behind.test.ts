@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import { aboutRequest } from '~/server/operations/new-request';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
@@ -65,6 +66,30 @@ describe('an operation that another appliance was executing', () => {
     expect((await ledger.readOwner(epoch.applianceId))?.lease).toBeNull();
   });
 
+  it('stays as it was where that daemon comes back at the last moment: it is not held there', async () => {
+    const { rig, ledger, operations, vmId, theirs, abandon } = await leftBehind();
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    const { abandonHeld } = ledger;
+    ledger.abandonHeld = async (...asked) => {
+      await ledger.takeOver(vmId, 'their daemon, back');
+      return abandonHeld.apply(ledger, asked);
+    };
+    await expect(abandon()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    expect(await operations.read(theirs)).toMatchObject({ status: 'executing', held: null });
+  });
+
+  it('and what waited behind it there can be ended: sync leaves a volume alone for which anything waits', async () => {
+    const { rig, ledger, epoch, volumeId, vmId, operations } = await leftBehind();
+    const request = aboutRequest('attach', { volume_id: volumeId, vm_id: vmId });
+    const fresh = { id: rig.random.uuid(), idempotencyKey: null, at: rig.clock.now() };
+    await ledger.accept(epoch, { ...request, ...fresh });
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    expect(await rig.during(operations.abandon(fresh.id))).toMatchObject({
+      status: 'failed',
+      errorCode: 'OPERATION_ABANDONED',
+    });
+  });
+
   it('can neither be cancelled nor run again here, and the answer says whose it is', async () => {
     const { operations, theirs, vmId } = await leftBehind();
     const refused = { code: 'OPERATION_NOT_FOUND', message: expect.stringContaining(vmId) };
@@ -74,6 +99,48 @@ describe('an operation that another appliance was executing', () => {
       code: 'OPERATION_NOT_FOUND',
       message: 'Operation nobody not found',
     });
+  });
+
+  it('of the previous daemon is left alone: no lease says whether that one runs', async () => {
+    const { rig, ledger, operations, theirs } = await leftBehind();
+    const stored = rig.store.operations.get(theirs);
+    if (stored) Object.assign(stored.operation, { applianceId: '' });
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    await expect(rig.during(operations.abandon(theirs))).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringContaining('previous daemon'),
+    });
+    expect((await operations.read(theirs)).status).toBe('executing');
+    expect(await ledger.readOwner('')).toBeNull();
+  });
+
+  it('that somebody else abandons at this moment is not said to have a daemon that runs', async () => {
+    const { rig, ledger, vmId, abandon } = await leftBehind();
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    const { abandonHeld, releaseLease } = ledger;
+    const away = async (): Promise<never> => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'The database is away');
+    };
+    Object.assign(ledger, { abandonHeld: away, releaseLease: away });
+    await expect(abandon()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+    Object.assign(ledger, { abandonHeld, releaseLease });
+    await expect(abandon()).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringMatching(/somebody abandons operation .* at this moment: try again/),
+    });
+    await rig.pass(LIMITS.LEASE_MS + 1);
+    expect(await abandon()).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
+    expect((await ledger.readOwner(vmId))?.lease).toBeNull();
+  });
+
+  it('is not said to have a daemon that runs where this daemon stops before it can tell', async () => {
+    const { rig, operations, theirs } = await leftBehind();
+    rig.databaseAheadMs = 60 * MINUTE_MS;
+    const asked = operations.abandon(theirs);
+    asked.catch(() => {});
+    await rig.pass(SECOND_MS);
+    await rig.stop();
+    await expect(asked).rejects.toMatchObject({ code: 'STOPPING' });
   });
 
   it('that has ended by itself is left alone, and so is the lease of its appliance', async () => {

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { Mariadb } from '~/lab/mariadb';
+import { systemClock } from '~/server/core/clock';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { NeighbourDaemons } from '~/server/model/neighbour-daemons';
+import type { Operation } from '~/server/model/operation';
+import { abandonElsewhere } from '~/server/operations/abandon-elsewhere';
+import { A, APPLIANCE, ASKER, attach, B, detach, OTHER_VM } from '../../contract/ledger/fixtures';
+import { startMigrated } from './start-migrated';
+
+let server: Mariadb;
+let pool: Database;
+let database: string;
+/** As two appliances have them. */
+let theirs: MysqlLedger;
+let ours: MysqlLedger;
+/** A detach that they were executing, another one, and an attach behind the first, when their VM went away. */
+let left: { readonly first: string; readonly second: string; readonly behind: string };
+
+beforeAll(async () => {
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
+  database = migrated.dsn.database;
+  theirs = new MysqlLedger(pool, Date.now);
+  ours = new MysqlLedger(pool, Date.now);
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+beforeEach(async () => {
+  for (const table of ['volume_operations', 'volume_operation_totals', 'appliances'])
+    await server.query(`DELETE FROM ${table}`, [], database);
+  const epoch = await theirs.takeOver(OTHER_VM, 'their daemon');
+  const ids = [];
+  for (const input of [detach(A), detach(B), attach(A, APPLIANCE)])
+    ids.push((await theirs.accept(epoch, { ...input, at: Date.now() })).operation.id);
+  await theirs.claim(epoch, 10);
+  await theirs.releaseLease(epoch);
+  const [first = '', second = '', behind = ''] = ids;
+  left = { first, second, behind };
+});
+
+async function read(id: string): Promise<Operation> {
+  const operation = await ours.readOperation(id);
+  if (operation === null) throw new Error(`there is no operation ${id}`);
+  return operation;
+}
+
+async function abandon(id: string): Promise<string> {
+  const neighbours = new NeighbourDaemons(ours, systemClock);
+  const parts = { ledger: ours, clock: systemClock, stopping: new AbortController().signal, neighbours };
+  return abandonElsewhere(parts, await read(id), ASKER);
+}
+
+it('ends what they were executing and what waited, and leaves nobody their lease', async () => {
+  for (const id of [left.first, left.behind]) {
+    expect(await abandon(id)).toBe('released');
+    expect(await read(id)).toMatchObject({ status: 'failed', errorCode: 'OPERATION_ABANDONED', held: null });
+    expect(await abandon(id)).toBe('not-held');
+  }
+  expect((await ours.readOwner(OTHER_VM))?.lease).toBeNull();
+  expect(await ours.isWorkedOn(A, await ours.newestEntry())).toBe(false);
+  expect((await ours.counts(OTHER_VM)).byStatus).toMatchObject({ failed: 2, pending: 0, executing: 1 });
+});
+
+it('ends also one whose row is not understood here, as a newer daemon may have left it', async () => {
+  await server.query(`UPDATE volume_operations SET request = '[]' WHERE id = ?`, [left.first], database);
+  expect((await read(left.first)).held).not.toBeNull();
+  expect(await abandon(left.first)).toBe('released');
+  expect(await read(left.first)).toMatchObject({ status: 'failed', errorCode: 'OPERATION_ABANDONED' });
+});
+
+it('of an appliance without a row, and of the previous daemon, whose operations belong to none', async () => {
+  await server.query('DELETE FROM appliances WHERE id = ?', [OTHER_VM], database);
+  expect(await abandon(left.second)).toBe('released');
+  const old = randomUUID();
+  await server.query(
+    `INSERT INTO volume_operations (id, type, status, volume_id, request) VALUES (?, 'detach', 'executing', ?, '{}')`,
+    [old, B],
+    database,
+  );
+  await expect(abandon(old)).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
+  expect((await read(old)).status).toBe('executing');
+  expect(await ours.readOwner('')).toBeNull();
+});
+
+it('two persons at once: each operation ends once, whoever was refused may try again', async () => {
+  const ids = [left.first, left.first, left.second];
+  await Promise.allSettled(ids.map(abandon));
+  for (const id of new Set(ids)) {
+    if ((await read(id)).status === 'executing') expect(await abandon(id)).toBe('released');
+    expect((await ours.readJournal(id)).filter(({ state }) => state === 'failed')).toHaveLength(1);
+  }
+  expect((await ours.counts(OTHER_VM)).byStatus).toMatchObject({ failed: 2, executing: 0 });
+  expect((await ours.readOwner(OTHER_VM))?.lease).toBeNull();
+});
