@@ -129,11 +129,11 @@ export class OperationRun implements RunContext {
   }
 
   private async readJournal(): Promise<void> {
-    while (!this.signal.aborted) {
+    for (let attempt = 1; !this.signal.aborted; attempt += 1) {
       try {
         return this.begin(await this.steps.use(() => this.parts.ledger.readJournal(this.operation.id)));
       } catch (error) {
-        await this.waitForDatabase(error, 1);
+        await this.waitForDatabase(error, attempt);
       }
     }
   }

@@ -99,3 +99,21 @@ it('a cancel that is noted while the answer to a claim is under way is honoured'
   expect(await rig.ended(id)).toMatchObject({ status: 'cancelled' });
   expect(rig.calls).toEqual([]);
 });
+
+it('an operation whose journal cannot be read when it is resumed asks for it less and less often', async () => {
+  const rig = await Rig.start();
+  const id = await attach(rig);
+  await rig.untilSent('attachVolume');
+  const { readJournal } = rig.ledger;
+  let asked = 0;
+  rig.ledger.readJournal = async () => {
+    asked += 1;
+    throw new DaemonError('DATABASE_UNAVAILABLE', 'away');
+  };
+  await rig.restart();
+  await rig.pass(60 * SECOND_MS);
+  expect(asked).toBeGreaterThan(10);
+  expect(asked).toBeLessThan(25);
+  rig.ledger.readJournal = readJournal;
+  expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+});
