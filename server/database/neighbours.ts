@@ -8,6 +8,8 @@ import type { Tables } from './tables';
 export interface Neighbourhood {
   /** The hub of the appliance has its table of volumes, ossea_volumes. */
   readonly hub: boolean;
+  /** That table says when a row was changed. */
+  readonly hubTimes: boolean;
   /** The hub has its table of contexts, to which the rows of its programs point. */
   readonly contexts: boolean;
   /** The hub's names of VMs, by the context that exports carry. */
@@ -53,6 +55,7 @@ export class Neighbours {
       computed.get(`${table}.volume_id`) === false ? 'volume_id' : 'volume_uuid';
     return {
       hub: HUB_COLUMNS.every((column) => computed.has(`ossea_volumes.${column}`)),
+      hubTimes: computed.has('ossea_volumes.updated_at'),
       contexts: computed.has('vm_replication_contexts.context_id'),
       vmNames: ['context_id', 'vm_name'].every((column) => computed.has(`vm_replication_contexts.${column}`)),
       volumeColumn: { device_mappings: writable('device_mappings'), nbd_exports: writable('nbd_exports') },
@@ -93,7 +96,7 @@ export function noteAttached(
   const known = sql`SELECT ${plain(sql`v.vm_context_id`)} FROM ossea_volumes v
     WHERE v.volume_id = ${volumeId} AND ${isContext(sql`v.vm_context_id`, parts)} LIMIT 1`;
   return [
-    sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached', updated_at = ${at}
+    sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached'${changedAt(at, parts)}
       WHERE volume_id = ${volumeId}`.compile(db),
     // Not as a join: of one the server locks every row that it looks at, and the hub writes its contexts all the time.
     sql`UPDATE device_mappings SET vm_context_id = COALESCE((${known}), ${plain(sql`vm_context_id`)})
@@ -101,14 +104,19 @@ export function noteAttached(
   ];
 }
 
+/** The last of the assignments to a row of the hub. */
+export function changedAt(at: Date, { hubTimes }: Pick<Neighbourhood, 'hubTimes'>): RawBuilder<unknown> {
+  return hubTimes ? sql`, updated_at = ${at}` : sql``;
+}
+
 /** With the loss of a path, which is another volume's from now on; `condition` says whether it comes. */
 export function noteMissing(
   db: Kysely<Tables>,
   volumeId: string,
-  at: Date,
+  changed: RawBuilder<unknown>,
   condition: RawBuilder<unknown>,
 ): CompiledQuery {
-  return sql`UPDATE ossea_volumes SET device_path = ${missingPath(volumeId)}, updated_at = ${at}
+  return sql`UPDATE ossea_volumes SET device_path = ${missingPath(volumeId)}${changed}
     WHERE ossea_volumes.volume_id = ${volumeId} AND ${condition}`.compile(db);
 }
 
@@ -116,9 +124,9 @@ export function noteMissing(
 export function noteDetached(
   db: Kysely<Tables>,
   volumeId: string,
-  at: Date,
+  changed: RawBuilder<unknown>,
   condition: RawBuilder<unknown>,
 ): CompiledQuery {
-  return sql`UPDATE ossea_volumes SET device_path = NULL, status = 'detached', updated_at = ${at}
+  return sql`UPDATE ossea_volumes SET device_path = NULL, status = 'detached'${changed}
     WHERE ossea_volumes.volume_id = ${volumeId} AND ${condition}`.compile(db);
 }

@@ -4,7 +4,14 @@ import type { MappingEffect } from '../../model/ledger';
 import type { ExportStatus, NewExport, NewMapping } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { insertSelect } from '../insert-select';
-import { isContext, type Neighbourhood, noteAttached, noteDetached, noteMissing } from '../neighbours';
+import {
+  changedAt,
+  isContext,
+  type Neighbourhood,
+  noteAttached,
+  noteDetached,
+  noteMissing,
+} from '../neighbours';
 import type { Tables } from '../tables';
 
 /**
@@ -67,7 +74,7 @@ function deleteMapping(
   return [
     sql`SELECT 1 FROM device_mappings WHERE ${place} FOR UPDATE`.compile(db),
     sql`DELETE FROM nbd_exports WHERE export_name = ${exportNameOf(volumeId)} AND ${isThere}`.compile(db),
-    ...(parts.hub ? [noteDetached(db, volumeId, at, isThere)] : []),
+    ...(parts.hub ? [noteDetached(db, volumeId, changedAt(at, parts), isThere)] : []),
     sql`DELETE FROM device_mappings WHERE ${place}`.compile(db),
   ];
 }
@@ -126,7 +133,7 @@ function displace(
   volumeId: string,
   by: NewMapping,
   at: Date,
-  { hub }: Neighbourhood,
+  parts: Neighbourhood,
 ): CompiledQuery[] {
   if (volumeId === by.volumeId) return [];
   const place = sql`volume_id = ${volumeId} AND vm_id = ${by.vmId} AND device_path = ${by.devicePath}`;
@@ -136,7 +143,7 @@ function displace(
     sql`UPDATE nbd_exports SET status = 'failed', updated_at = ${at}
       WHERE export_name = ${exportNameOf(volumeId)} AND status = 'active'
         AND ${isThere}`.compile(db),
-    ...(hub ? [noteMissing(db, volumeId, at, isThere)] : []),
+    ...(parts.hub ? [noteMissing(db, volumeId, changedAt(at, parts), isThere)] : []),
     sql`UPDATE device_mappings SET device_path = ${missingPath(volumeId)}, linux_state = 'missing', updated_at = ${at}
       WHERE ${place}`.compile(db),
   ];

@@ -9,6 +9,7 @@ import { migrate } from '~/server/database/migrations/migrate';
 import { MIGRATIONS } from '~/server/database/migrations/migrations';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOsseaConfigs } from '~/server/database/ossea-configs';
+import type { MappingEffect } from '~/server/model/ledger';
 import type { NewMapping } from '~/server/model/operation';
 import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
 
@@ -444,6 +445,23 @@ describe('a live database with ossea_volumes', () => {
     expect(await ledger.readMapping(FIRST)).toMatchObject({ devicePath: '/dev/vde' });
     const context = `SELECT vm_context_id FROM device_mappings WHERE volume_uuid = '${FIRST}'`;
     expect(await server.query(context, [], dsn.database)).toEqual([{ vm_context_id: 'context-1' }]);
+  });
+
+  it('writes to ossea_volumes where a volume is also where that table does not say when a row was changed', async () => {
+    const dsn = await databaseWith(LIVE);
+    await server.query('ALTER TABLE ossea_volumes DROP COLUMN updated_at', [], dsn.database);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'test');
+    const change = (effect: MappingEffect) =>
+      ledger.auditedChange(epoch, [effect], { step: 'test', state: 'note', data: {} });
+    const told = () => rows(dsn, `SELECT device_path FROM ossea_volumes WHERE volume_id = '${THIRD}'`);
+    await change({ kind: 'put-mapping', mapping: mapping(THIRD, '/dev/vde') });
+    expect(await told()).toEqual([{ device_path: '/dev/vde' }]);
+    await change({ kind: 'put-mapping', mapping: mapping(FIRST, '/dev/vde'), displaces: [THIRD] });
+    expect(await told()).toEqual([{ device_path: `missing-${THIRD}` }]);
+    await change({ kind: 'delete-mapping', volumeId: THIRD, vmId: APPLIANCE });
+    expect(await told()).toEqual([{ device_path: null }]);
   });
 
   it('loses mapping and export when the row of ossea_volumes is deleted with its context', async () => {
