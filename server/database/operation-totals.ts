@@ -101,7 +101,16 @@ export async function correctTotals(tx: Transaction<Tables>, applianceId: string
       UNION ALL SELECT type, status, -operations, -response_us
       FROM volume_operation_totals WHERE appliance_id = ${applianceId}
     ) AS difference GROUP BY type, status HAVING SUM(n) <> 0 OR SUM(us) <> 0`.execute(tx);
-  for (const { type, status, n, us } of rows) {
+  await addGroups(tx, applianceId, rows);
+}
+
+/** Counts operations of the appliance that end in this transaction, by type and status. */
+export async function addGroups(
+  tx: Transaction<Tables>,
+  applianceId: string,
+  groups: readonly Omit<Group, 'oldest'>[],
+): Promise<void> {
+  for (const { type, status, n, us } of groups) {
     const [added, addedUs] = [Number(n), Number(us)];
     await sql`INSERT INTO volume_operation_totals VALUES (${applianceId}, ${type}, ${status}, ${added}, ${addedUs})
       ON DUPLICATE KEY UPDATE operations = operations + ${added}, response_us = response_us + ${addedUs}`.execute(

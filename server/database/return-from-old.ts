@@ -1,8 +1,9 @@
 import { sql, type Transaction } from 'kysely';
 import type { Epoch } from '../model/ledger';
 import { OPERATION_STATUSES } from '../model/operation';
-import { insertEntries } from './journal/write-journal';
-import { addToTotals } from './operation-totals';
+import { insertSelect } from './insert-select';
+import { entryRow } from './journal/write-journal';
+import { addGroups } from './operation-totals';
 import type { Tables } from './tables';
 
 /**
@@ -32,32 +33,36 @@ export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: nu
       AND sequence < ${sequence}`.execute(tx);
 }
 
-/** Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. */
+/**
+ * Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. A few
+ * statements for all of them, because the appliance has no owner that works until they are through.
+ */
 async function endWaiting(
   tx: Transaction<Tables>,
   { applianceId }: Epoch,
   newest: number,
   at: number,
 ): Promise<void> {
-  const { rows } = await sql<{ id: string }>`SELECT id FROM volume_operations
-    WHERE appliance_id = ${applianceId} AND status = 'pending' AND sequence < ${newest} FOR UPDATE`.execute(
-    tx,
-  );
+  const now = new Date(at);
+  const waiting = sql`appliance_id = ${applianceId} AND status = 'pending' AND sequence < ${newest}`;
+  const { rows } = await sql<{ type: string; n: number; us: number }>`SELECT type, COUNT(*) AS n,
+      SUM(COALESCE(TIMESTAMPDIFF(MICROSECOND, created_at, ${now}), 0)) AS us
+    FROM volume_operations WHERE ${waiting} GROUP BY type FOR UPDATE`.execute(tx);
+  if (rows.length === 0) return;
   const error =
     'abandoned: it was waiting when somebody went back to the previous daemon, which has worked here since. Nothing was done of it; repeat the request if it is still wanted';
   const ended = { error, error_code: 'OPERATION_ABANDONED' };
-  for (const { id } of rows) {
-    const now = new Date(at);
-    await tx
-      .updateTable('volume_operations')
-      .set({ ...ended, status: 'failed', updated_at: now, completed_at: now })
-      .where('id', '=', id)
-      .execute();
-    await insertEntries(tx, { applianceId, operationId: id, after: 1, at }, [
-      { step: 'operation', state: 'failed', data: ended },
-    ]);
-    await addToTotals(tx, id);
-  }
+  const entry = { step: 'operation', state: 'failed', data: ended } as const;
+  await insertSelect(
+    'volume_operation_steps',
+    { ...entryRow({ applianceId, operationId: '', sequence: 2, at }, entry), operation_id: sql`id` },
+    sql`volume_operations WHERE ${waiting} ORDER BY sequence`,
+  ).execute(tx);
+  await sql`UPDATE volume_operations SET status = 'failed', error = ${error}, error_code = ${ended.error_code},
+      updated_at = ${now}, completed_at = ${now}
+    WHERE ${waiting}`.execute(tx);
+  const groups = rows.map((group) => ({ ...group, status: 'failed' }));
+  await addGroups(tx, applianceId, groups);
 }
 
 /**

@@ -55,15 +55,29 @@ async function refusals(dsn: Dsn, family: OldFamily, round: number): Promise<Map
   return refused;
 }
 
+interface Begun {
+  readonly ledger: Ledger;
+  readonly epoch: Epoch;
+}
+
 /** The daemon starts: schema, ownership, what is left. */
-async function begin(dsn: Dsn, appliance = APPLIANCE): Promise<{ ledger: Ledger; epoch: Epoch }> {
+async function begin(dsn: Dsn, appliance = APPLIANCE): Promise<Begun> {
+  const begun = await own(dsn, appliance);
+  await begun.ledger.resumable(begun.epoch);
+  return begun;
+}
+
+async function own(dsn: Dsn, appliance: string): Promise<Begun> {
   await migrate(dsn, silentLogger);
   const pool = openPool(dsn);
   pools.push(pool);
   const ledger = new MysqlLedger(pool, Date.now);
-  const epoch = await ledger.takeOver(appliance, 'test');
-  await ledger.resumable(epoch);
-  return { ledger, epoch };
+  return { ledger, epoch: await ledger.takeOver(appliance, 'test') };
+}
+
+async function statementsSent(dsn: Dsn): Promise<number> {
+  const [row] = await rows(dsn, "SHOW GLOBAL STATUS LIKE 'Questions'");
+  return Number(row?.Value);
 }
 
 const volumeOf = (n: number) => `b0000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
@@ -373,6 +387,38 @@ describe('operations of ours that had not ended when somebody went back to the o
     expect(await next.ledger.resumable(next.epoch)).toMatchObject([{ id: executing, held: null }]);
     const claimed = await next.ledger.claim(next.epoch, 9);
     expect(claimed.map(({ operation }) => operation.id)).toEqual([fresh.id]);
+  });
+
+  it('end in a few statements, however many have waited, and are counted', async () => {
+    const dsn = await databaseWith(SPECIFICATION);
+    const { waiting } = await unfinished(dsn);
+    const many = 400;
+    await rows(
+      dsn,
+      `INSERT INTO volume_operations (id, appliance_id, type, status, volume_id, request, created_at)
+       SELECT CONCAT('many-', seq), '${APPLIANCE}', 'detach', 'pending', CONCAT('volume-', seq), '{}', '2026-01-15 12:00:00'
+       FROM seq_1_to_${many}`,
+    );
+    await rows(
+      dsn,
+      `INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
+       SELECT '${APPLIANCE}', CONCAT('many-', seq), 1, 'operation', 'pending', '{}' FROM seq_1_to_${many}`,
+    );
+    await refusals(dsn, 'specification', 1);
+    const { ledger, epoch } = await own(dsn, APPLIANCE);
+    const before = await statementsSent(dsn);
+    await ledger.resumable(epoch);
+    expect((await statementsSent(dsn)) - before).toBeLessThan(many / 4);
+    for (const id of [...waiting, 'many-1', `many-${many}`]) {
+      expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
+      expect(await ledger.readJournal(id)).toMatchObject([{ state: 'pending' }, { state: 'failed' }]);
+    }
+    expect((await ledger.counts(APPLIANCE)).byStatus.pending).toBe(0);
+    const ended = `SELECT type, status, operations FROM volume_operation_totals WHERE appliance_id = '${APPLIANCE}'`;
+    expect(await rows(dsn, `${ended} ORDER BY type`)).toMatchObject([
+      { type: 'delete', status: 'failed', operations: 1 },
+      { type: 'detach', status: 'failed', operations: many + 1 },
+    ]);
   });
 
   it('are not gone on with either where another appliance with the same database was started in between', async () => {
