@@ -195,8 +195,10 @@ async function repeated(
   input: NewOperation,
 ): Promise<Answer | null> {
   if (rows.some(({ id }) => id === input.id)) return itself(tx, input.id);
+  const { idempotencyKey } = input;
+  // As the database compares them: another program may have written one with blanks at its end.
   const sameKey = rows.find(
-    (row) => input.idempotencyKey !== null && row.idempotency_key === input.idempotencyKey,
+    (row) => idempotencyKey !== null && row.idempotency_key?.trimEnd() === idempotencyKey.trimEnd(),
   );
   const replayed = sameKey ? await byIdempotencyKey(tx, sameKey.id, input) : null;
   if (replayed) return replayed;

@@ -497,6 +497,18 @@ describe.each([...FAMILIES, ['empty', []]] as const)(
   },
 );
 
+it('an Idempotency-Key that another program has written with a blank at its end is the same key', async () => {
+  const dsn = await databaseWith(SPECIFICATION);
+  const { ledger, epoch } = await begin(dsn);
+  const asked = () => detach(VOLUMES[0], { idempotencyKey: 'once', at: Date.now() });
+  const { operation } = await ledger.accept(epoch, asked());
+  await rows(dsn, `UPDATE volume_operations SET idempotency_key = 'once ' WHERE id = '${operation.id}'`);
+  expect(await ledger.accept(epoch, asked())).toMatchObject({
+    outcome: 'replayed',
+    operation: { id: operation.id },
+  });
+});
+
 it('an export of the old daemon is found by the name that the hub gives its VM', async () => {
   const { ledger } = await begin(await databaseWith(PRODUCTION));
   const ofVm = async (vmName: string) =>
