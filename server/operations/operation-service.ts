@@ -198,9 +198,16 @@ export class OperationService {
     return notFound(id, theirs?.applianceId);
   }
 
-  /** Publishes the entry that the ledger has just written by itself. */
+  /**
+   * Publishes the entry that the ledger has just written by itself. What was asked for is done: where the database is
+   * away by now, the look at what was missed tells it.
+   */
   private async publishNewest(id: string): Promise<void> {
-    this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    try {
+      this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
+    } catch (error) {
+      if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
+    }
   }
 
   /**

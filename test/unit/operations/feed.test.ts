@@ -68,6 +68,25 @@ describe('whoever listens to the events hears of every entry, and of each once',
     expect(idsOf(heard)).toEqual(idsOf(await written(rig)));
   });
 
+  it('also of a cancel whose entry could not be read again: who asked is told that it is done, and so is who waits', async () => {
+    const rig = await Rig.start();
+    const heard = listen(rig);
+    const { operations } = rig.domain;
+    const { id: volume_id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'vm-busy', times: 3 });
+    await rig.request('attach', { volume_id, vm_id: rig.here });
+    const waiting = await rig.request('detach', { volume_id });
+    const waits = operations.waitForEnd(waiting, MINUTE_MS);
+    rig.ledger.readJournal = away;
+    expect(await rig.during(operations.cancel(waiting))).toMatchObject({ status: 'cancelled' });
+    const at = rig.clock.monotonic();
+    expect(await rig.during(waits)).toMatchObject({ status: 'cancelled' });
+    expect(rig.clock.monotonic() - at).toBeLessThan(SECOND_MS);
+    Reflect.deleteProperty(rig.ledger, 'readJournal');
+    await rig.domain.tellMissed();
+    expect(idsOf(heard)).toEqual(idsOf(await written(rig)));
+  });
+
   it('also of the end of a job that has outlived its operation', async () => {
     const rig = await Rig.start({ model: { latencies: { detach: 70 * MINUTE_MS } } });
     const heard = listen(rig);
