@@ -112,8 +112,8 @@ export function translate(error: unknown): unknown {
 }
 
 /**
- * For errors of connecting and of beginning a session. No statement of the domain has been sent, so whatever
- * the error is, the database is away.
+ * For errors of connecting and of beginning a session: no statement of the domain has been sent, so whatever
+ * the error is, the database is away. And for a refusal that is shown not to be about our own rows.
  */
 export function unavailable(error: unknown): DaemonError {
   if (error instanceof DaemonError) return error;

@@ -15,6 +15,8 @@ const NODE = 'this node of the cluster takes no work: bring it back into the pri
 const SCHEMA = 'the schema is not the one that this version made: restore it, or start the version that fits';
 const NO_DEFAULT =
   'another program has added this column: give it a default value, or let it be NULL (ALTER TABLE … ALTER COLUMN … SET DEFAULT …)';
+const TRIGGER =
+  'a trigger of another program met a row that its table has already: mend or drop it (SHOW TRIGGERS)';
 const WRITE_SET = 'raise wsrep_max_ws_size and wsrep_max_ws_rows';
 const PLUGIN =
   'use an account that signs in with mysql_native_password, caching_sha2_password or client_ed25519';
@@ -54,6 +56,8 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1665, 'set binlog_format of the server to ROW or MIXED'],
   [1146, SCHEMA],
   [1054, SCHEMA],
+  [1062, TRIGGER],
+  [1586, TRIGGER],
   [1364, NO_DEFAULT],
   [1153, 'raise max_allowed_packet of the server'],
 ]);

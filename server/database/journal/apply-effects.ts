@@ -2,7 +2,7 @@ import { sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
 import type { MappingEffect } from '../../model/ledger';
 import type { NewMapping } from '../../model/operation';
-import { isDuplicate } from '../connection/faults';
+import { isDuplicate, unavailable } from '../connection/faults';
 import type { Neighbourhood } from '../neighbours';
 import type { Tables } from '../tables';
 import { effectStatements, needsMapping } from './effect-statements';
@@ -22,9 +22,19 @@ export async function applyEffects(
         await tx.executeQuery(statement);
     } catch (error) {
       if (effect.kind !== 'put-mapping' || !isDuplicate(error)) throw error;
-      throw pathTaken(effect.mapping, error);
+      throw (await isPathTaken(tx, effect.mapping)) ? pathTaken(effect.mapping, error) : unavailable(error);
     }
   }
+}
+
+/** Only the statement is undone, so the row that it met is there still. A trigger may have met one of its own table. */
+async function isPathTaken(
+  tx: Transaction<Tables>,
+  { vmId, devicePath, volumeId }: NewMapping,
+): Promise<boolean> {
+  const { rows } = await sql`SELECT 1 FROM device_mappings
+    WHERE vm_id = ${vmId} AND device_path = ${devicePath} AND volume_id <> ${volumeId}`.execute(tx);
+  return rows.length > 0;
 }
 
 /** Locked, so that the mapping is there when both are committed. */

@@ -290,6 +290,30 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     expect(await ledger.readMapping(volumeId)).toMatchObject({ devicePath: '/dev/vdx' });
   });
 
+  it('waits while a trigger of another program meets a row of its own: the path is nobody else’s', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    await rows(dsn, 'CREATE TABLE seen_paths (path VARCHAR(255) PRIMARY KEY)');
+    await rows(dsn, "INSERT INTO seen_paths VALUES ('/dev/vdx')");
+    await rows(
+      dsn,
+      'CREATE TRIGGER see_path BEFORE INSERT ON device_mappings FOR EACH ROW INSERT INTO seen_paths VALUES (NEW.device_path)',
+    );
+    const put = (volumeId: string) => {
+      const effect = { kind: 'put-mapping', mapping: mapping(volumeId, { devicePath: '/dev/vdx' }) } as const;
+      return ledger.auditedChange(epoch, [effect], note('test'));
+    };
+    await expect(put(volumeOf(1))).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/Duplicate entry.*trigger/),
+    });
+    await rows(dsn, 'DROP TRIGGER see_path');
+    await put(volumeOf(1));
+    await expect(put(volumeOf(2))).rejects.toMatchObject({
+      code: family === 'migrated' ? 'DATABASE_UNAVAILABLE' : 'DEVICE_IDENTITY_MISMATCH',
+    });
+  });
+
   it('refuses TRUNCATE of a table that others point to, the one statement that differs; DELETE empties it', async () => {
     const dsn = await databaseWith(statements);
     await begin(dsn);
