@@ -38,6 +38,8 @@ const OF_OWNERS: Scope = { ...LIST_ALL, projectId: '-1' };
  */
 export class ModelCloud implements Cloud {
   private readonly exchange: ModelExchange;
+  /** How far the clock that its answers show is ahead of ours, ms. */
+  skewMs: number | null = null;
 
   /** `account`: whose key it has; by default that of the appliance's account. */
   constructor(
@@ -57,6 +59,10 @@ export class ModelCloud implements Cloud {
       mayExpungeVolumes: this.isRoot || this.model.parts.settings.userMayExpungeVolume,
       seesDestroyedVms: this.isRoot,
     }));
+  }
+
+  clockSkewMs(): number | null {
+    return this.skewMs;
   }
 
   /** By what the model knows: it asks for nothing, so no fault can meet it. */

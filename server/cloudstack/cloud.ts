@@ -63,6 +63,8 @@ export interface Cloud {
    * operations/execute/job-denials.ts).
    */
   queryJob(jobId: string): Promise<CloudJob | null>;
+  /** CloudStack's clock minus ours, ms, by its last answers; null: none of them has told. */
+  clockSkewMs(): number | null;
 }
 
 export type CloudCommand =

@@ -61,6 +61,10 @@ export class HttpCloud implements Cloud {
     return this.calls.statistics();
   }
 
+  clockSkewMs(): number | null {
+    return this.calls.statistics().clockSkewMs;
+  }
+
   /**
    * Measures CloudStack's clock when its answers have no Date header, at most once a minute. Throws
    * CloudError without a configuration.

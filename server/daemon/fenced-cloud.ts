@@ -31,6 +31,7 @@ export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
     listDiskOfferings: () => cloud.listDiskOfferings(),
     newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
     queryJob: (jobId) => cloud.queryJob(jobId),
+    clockSkewMs: () => cloud.clockSkewMs(),
     submit: (command, jobId, departs) => cloud.submit(command, jobId, fenced(departs)),
     deleteVolume: (id, departs) => cloud.deleteVolume(id, fenced(departs)),
     recoverVolume: (id, departs) => cloud.recoverVolume(id, fenced(departs)),

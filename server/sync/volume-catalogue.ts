@@ -210,6 +210,7 @@ function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock,
     listDiskOfferings: () => cloud.listDiskOfferings(),
     newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
     queryJob: (jobId) => cloud.queryJob(jobId),
+    clockSkewMs: () => cloud.clockSkewMs(),
     submit: (command, jobId, departs) => cloud.submit(command, jobId, departs),
     recoverVolume: (id, departs) => cloud.recoverVolume(id, departs),
     async readVolume(id) {

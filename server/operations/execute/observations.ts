@@ -115,10 +115,15 @@ async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Fact
   return found === 'absent' && mayBeDeleted(run, jobId) ? 'forgotten' : found;
 }
 
-/** By the wall clock, because the intent may be from before a restart; one that was set far leaves the age unknown. */
-function mayBeDeleted({ journal, parts: { clock } }: RunContext, jobId: string): boolean {
+/**
+ * By wall clocks, because the intent may be from before a restart; one that was set far leaves the age unknown. By that
+ * of CloudStack, too, as its answers have just shown it: ours is behind by days when a paused guest goes on.
+ */
+function mayBeDeleted({ journal, parts: { clock, cloud } }: RunContext, jobId: string): boolean {
   const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
-  return intent === undefined || Math.abs(clock.now() - intent.at) > LIMITS.JOB_SURELY_KEPT_MS;
+  if (intent === undefined) return true;
+  const age = clock.now() - intent.at;
+  return [age, age + (cloud.clockSkewMs() ?? 0)].some((ms) => Math.abs(ms) > LIMITS.JOB_SURELY_KEPT_MS);
 }
 
 /** While a disk, its users, or what tells of a daemon elsewhere, were waited for, somebody may have moved the volume. */

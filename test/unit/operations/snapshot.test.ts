@@ -378,6 +378,23 @@ describe('a revert', () => {
     expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
   });
 
+  it('nor where the guest has stood still meanwhile, and its clock with it: CloudStack’s tells how old the intent is', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const id = await the.rig.request('revert', request);
+    await the.rig.untilSent('revertSnapshot');
+    const pausedMs = 25 * 60 * MINUTE_MS;
+    await the.rig.restart(pausedMs);
+    the.rig.clock.set(-pausedMs);
+    the.rig.cloud.skewMs = pausedMs;
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(ended.error).toContain('may have deleted the job');
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
   it('that is given up without an answer says that it may have happened', async () => {
     const the = await world();
     const snapshotId = await taken(the);
