@@ -238,7 +238,7 @@ export class OperationService {
 
   /**
    * Resolves with the operation once it has ended, or as it is after `timeoutMs` or when the daemon stops.
-   * The owner hears of every end; a daemon that stands by, or has lost the ownership meanwhile, has to look.
+   * The owner hears of every end of its appliance; for the others, or while it stands by, a daemon has to look.
    */
   async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
     const { clock, events, stopping } = this.parts;
@@ -257,7 +257,8 @@ export class OperationService {
         const current = ended ?? (await this.read(id));
         const isOver = () => signals.some(({ aborted }) => aborted) || clock.monotonic() >= until;
         if (isTerminal(current.status) || isOver()) return current;
-        for (let hears = true; hears && !isOver(); hears = this.parts.isOwner())
+        const hearsOfIt = () => this.parts.isOwner() && current.applianceId === this.parts.applianceId();
+        for (let hears = true; hears && !isOver(); hears = hearsOfIt())
           await sleepUntilAny(clock, Math.min(until - clock.monotonic(), LIMITS.END_LOOK_MS), signals);
       }
     } finally {

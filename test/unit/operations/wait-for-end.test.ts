@@ -12,7 +12,11 @@ const APPLIANCE = 'appliance';
 const VOLUME = '11111111-2222-4333-8444-555555555555';
 
 /** A service on a ledger that another process writes; `onSleep` is what happens in every pause. */
-async function waiting(isOwner: () => boolean, onSleep: (nth: number) => Promise<void>) {
+async function waiting(
+  isOwner: () => boolean,
+  onSleep: (nth: number) => Promise<void>,
+  applianceId = APPLIANCE,
+) {
   let nowMs = 1_000_000;
   let sleeps = 0;
   const clock = {
@@ -59,7 +63,7 @@ async function waiting(isOwner: () => boolean, onSleep: (nth: number) => Promise
     isOwner,
     heldOn: () => null,
     isBusyWith: () => false,
-    applianceId: () => APPLIANCE,
+    applianceId: () => applianceId,
     admit: () => {},
   });
   const begunMs = nowMs;
@@ -86,6 +90,18 @@ describe('waiting for an operation that another daemon runs', () => {
         if (nth === 2) isOwner = false;
         if (nth === 3) await world.end();
       },
+    );
+    expect((await world.wait()).status).toBe('completed');
+    expect(world.tookMs()).toBeLessThan(5_000);
+  });
+
+  it('so does the owner of another appliance, which hears only of its own operations', async () => {
+    const world = await waiting(
+      () => true,
+      async (nth) => {
+        if (nth === 3) await world.end();
+      },
+      'another appliance',
     );
     expect((await world.wait()).status).toBe('completed');
     expect(world.tookMs()).toBeLessThan(5_000);
