@@ -6,6 +6,7 @@ import { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
 import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
+import { LastPlaces } from './execute/last-places';
 import { tracedRun } from './execute/operation-span';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
@@ -40,6 +41,7 @@ export class Engine implements OtherRuns {
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
   readonly neighbours: NeighbourDaemons;
+  readonly lastPlaces: LastPlaces;
   private readonly stopping = new AbortController();
   /** Cancels noted since the last look began, of operations without a run: it may have read them before that. */
   private readonly cancels = new Map<string, Caller | null>();
@@ -59,6 +61,7 @@ export class Engine implements OtherRuns {
   ) {
     this.steps = new ActiveSteps(parts.turns);
     this.neighbours = new NeighbourDaemons(parts.ledger, parts.clock);
+    this.lastPlaces = new LastPlaces(parts.ledger, parts.clock);
     // Every waiting operation listens to it.
     setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
   }
@@ -265,7 +268,9 @@ export class Engine implements OtherRuns {
       held: run.held,
     }));
     if (run.held !== null) await this.hold(run.operation, run.held);
-    if (ended) this.parts.events.ended(ended);
+    if (!ended) return;
+    this.lastPlaces.note(ended, run.journal);
+    this.parts.events.ended(ended);
   }
 
   /** Resumes and claims again soon after a database fault; the periodic sweep would do it much later. */

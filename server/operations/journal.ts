@@ -50,7 +50,7 @@ export type EndedTry = Extract<MutationState, { at: 'ended' }>;
 const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'done', 'failing'];
 
 /** What is journaled of a call. */
-const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
+export const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
 
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {

@@ -12,6 +12,7 @@ import type { Operation } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Policy } from './decision';
 import type { JobDenials } from './execute/job-denials';
+import type { LastPlaces } from './execute/last-places';
 import type { VmJobQueue } from './vm-job-queue';
 
 /** Everything an operation uses: the ports, and what it shares with other operations of this process. */
@@ -61,6 +62,8 @@ export interface OtherRuns {
   readonly vmJobs: VmJobQueue;
   /** Jobs that CloudStack has denied knowing. */
   readonly denials: JobDenials;
+  /** Where operations that have just ended have left their volumes. */
+  readonly lastPlaces: Pick<LastPlaces, 'doubt'>;
   /** The daemons of other appliances. */
   readonly neighbours: Pick<NeighbourDaemons, 'look'>;
   /** Operations that may be bringing a disk into this guest; see OperationRun.mayAttachDisk. */

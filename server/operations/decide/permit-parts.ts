@@ -43,7 +43,8 @@ export function seenVolume(
     return { permit: { verdict: 'settled', reason: `the volume is gone: ${volume.proof}` } };
   if (volume?.kind !== 'seen') {
     const why = volume?.why ?? 'it was not read';
-    return { permit: wait('VOLUME_NOT_VISIBLE', `volume ${volumeId} is not visible to this key: ${why}`) };
+    const said = volume?.by === 'database' ? '' : ' is not visible to this key';
+    return { permit: wait('VOLUME_NOT_VISIBLE', `volume ${volumeId}${said}: ${why}`) };
   }
   if (openJobs > 0) {
     return {

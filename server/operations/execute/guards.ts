@@ -110,7 +110,8 @@ export function readVolume(run: RunContext, volumeId: string): Promise<Evidence<
   const { cloud, ledger, policy } = run.parts;
   return run.active(async () => {
     const shown = await lookUpVolume(cloud, volumeId, policy().applianceVmId);
-    return knowOwnDelete(ledger, volumeId, shown);
+    const known = await knowOwnDelete(ledger, volumeId, shown);
+    return run.otherRuns.lastPlaces.doubt(volumeId, known, { id: run.operation.id, journal: run.journal });
   });
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { absent } from '~/server/model/evidence';
+import { exportName } from '~/server/model/export-name';
 import { cleanup, GIB, Rig, SECOND_MS } from './rig';
 
 const STALE_MS = 8 * SECOND_MS;
@@ -227,6 +228,122 @@ describe('a management server that lags behind shows what was before our last op
     expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
     expect(await rig.ledger.readMapping(volume.id)).toBeNull();
+  });
+});
+
+describe('a look that is older than what another operation has done a moment ago', () => {
+  type Look = Awaited<ReturnType<Rig['cloud']['readVolume']>>;
+
+  /** The next looks at the volume show it so. */
+  function showOld(rig: Rig, id: string, old: Look, looks = 1): void {
+    const { readVolume } = rig.cloud;
+    let left = looks;
+    rig.cloud.readVolume = async (asked) => {
+      if (asked !== id || left === 0) return readVolume.call(rig.cloud, asked);
+      left -= 1;
+      return old;
+    };
+  }
+
+  /** A volume that an operation has detached from this VM, and how it was shown before. */
+  async function detachedFrom(rig: Rig, vmId: string): Promise<{ id: string; old: Look }> {
+    const { id } = await rig.volume({ vmId, mapped: vmId === rig.here });
+    const old = await rig.cloud.readVolume(id);
+    await rig.run('detach', { volume_id: id });
+    return { id, old };
+  }
+
+  it('attach to a VM from which it was detached: not called attached', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const { id, old } = await detachedFrom(rig, vmId);
+    showOld(rig, id, old);
+    expect(await rig.run('attach', { volume_id: id, vm_id: vmId })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
+  it('detach: who uses a disk that came here is asked, also where looks show it on the VM before', async () => {
+    const rig = await Rig.start();
+    const { id, old } = await detachedFrom(rig, rig.vm('Running'));
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    rig.server.connect(exportName(id));
+    showOld(rig, id, old, 2);
+    const operation = await rig.run('detach', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+    expect(rig.exported(id)).toBe(true);
+  });
+
+  it('detach: the plug that is ended is the one that the volume has, not an earlier one on the same VM', async () => {
+    const rig = await Rig.start();
+    const { id, old } = await detachedFrom(rig, rig.here);
+    await rig.pass(SECOND_MS);
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    showOld(rig, id, old);
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+  });
+
+  it('cleanup: a disk that was given to another VM is not taken from there', async () => {
+    const rig = await Rig.start();
+    const [testVm, other] = [rig.vm('Stopped'), rig.vm('Running')];
+    const { id, old } = await detachedFrom(rig, testVm);
+    await rig.run('attach', { volume_id: id, vm_id: other });
+    showOld(rig, id, old, 4);
+    const operation = await rig.run('cleanup', cleanup(rig, id, testVm));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
+  it.each([0, 1])(
+    'delete: a volume that was detached from another VM is deleted (restarts: %i)',
+    async (restarts) => {
+      const rig = await Rig.start();
+      const { id, old } = await detachedFrom(rig, rig.vm('Running'));
+      if (restarts > 0) await rig.restart();
+      showOld(rig, id, old);
+      expect(await rig.run('delete', { volume_id: id })).toMatchObject({ status: 'completed' });
+      expect(rig.calls).toEqual(['detachVolume', 'deleteVolume']);
+    },
+  );
+
+  it('delete: a volume that was just created, and that another management server does not know yet', async () => {
+    const rig = await Rig.start();
+    const [zone, [offering]] = [rig.model.inventory.firstZone(), rig.model.offerings];
+    const request = { name: 'data', size: GIB, disk_offering_id: offering?.id ?? '', zone_id: zone.id };
+    const { volumeId } = await rig.run('create', request);
+    showOld(rig, volumeId, absent('entity does not exist', rig.clock.now(), 'cloudstack'));
+    expect(await rig.run('delete', { volume_id: volumeId })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['createVolume', 'deleteVolume']);
+  });
+
+  it('resize: also where CloudStack has not said how the attach ended', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const old = await rig.cloud.readVolume(id);
+    rig.model.faults.add({ command: 'attachVolume', kind: 'job-without-result-after-effect' });
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    showOld(rig, id, old);
+    expect(await rig.run('resize', { volume_id: id, size: 6 * GIB })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume', 'resizeVolume']);
+  });
+
+  it('what stays so is believed: somebody has attached it by hand', async () => {
+    const rig = await Rig.start();
+    const { id } = await detachedFrom(rig, rig.vm('Running'));
+    const volume = rig.model.inventory.volume('test', 'id', id);
+    rig.plugInto(volume, rig.vm('Running'));
+    const operation = await rig.run('delete', { volume_id: id }, LIMITS.READ_SETTLE_MS + 10 * SECOND_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it('what was done longer ago is not looked at again', async () => {
+    const rig = await Rig.start();
+    const { id } = await detachedFrom(rig, rig.vm('Running'));
+    rig.plugInto(rig.model.inventory.volume('test', 'id', id), rig.vm('Running'));
+    await rig.pass(LIMITS.READ_SETTLE_MS + SECOND_MS);
+    const operation = await rig.run('delete', { volume_id: id }, SECOND_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
   });
 });
 
