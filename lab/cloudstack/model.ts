@@ -12,6 +12,7 @@ import { Conditions } from './conditions';
 import { type Fault, Faults } from './faults';
 import { type EffectKind, History } from './history';
 import { draw, type Latencies, type LatencyOptions, latenciesFrom, latencyKey } from './latency';
+import type { ManagementServers, ServerView } from './management-servers';
 import type { ModelParts, Settings } from './parts';
 import type { Job, Vm, Volume } from './records';
 import { Access, LIST_ALL, type Scope } from './state/access';
@@ -33,6 +34,8 @@ export interface ModelOptions extends Partial<Settings> {
   readonly account?: string;
   /** ms after which a job is forgotten; the default is CloudStack's day. */
   readonly jobRetention?: number;
+  /** Who answers lists; without them every list shows what is. */
+  readonly servers?: ManagementServers;
 }
 
 export interface RestartOptions {
@@ -194,9 +197,10 @@ export class CloudModel {
   /** The volumes that a list shows, as it shows them: what is stale or out of sight is the truth's business, not the list's. */
   shownVolumes(by = this.account, scope: Scope = LIST_ALL): Volume[] {
     const now = this.options.clock.monotonic();
+    const view = this.answering(this.volumes);
     return this.volumes.flatMap((volume) => {
       const { stale } = volume;
-      const shown = stale && now < stale.until ? stale.shown : volume;
+      const shown = stale && now < stale.until ? stale.shown : view(volume);
       return shown && !shown.removed && this.access.sees(by, shown, scope) ? [shown] : [];
     });
   }
@@ -204,10 +208,19 @@ export class CloudModel {
   /** The VMs that a list shows: users do not see those that are destroyed. */
   shownVms(by = this.account, scope: Scope = LIST_ALL): Vm[] {
     const over = ['Destroyed', 'Expunging'];
-    return this.vms.filter(
-      (vm) =>
-        !vm.removed && (by.role === 'root' || !over.includes(vm.state)) && this.access.sees(by, vm, scope),
-    );
+    const view = this.answering(this.vms);
+    return this.vms.flatMap((vm) => {
+      const shown = view(vm);
+      if (shown === null || shown.removed || !this.access.sees(by, shown, scope)) return [];
+      return by.role === 'root' || !over.includes(shown.state) ? [shown] : [];
+    });
+  }
+
+  /** What the server that answers a list has of its rows. */
+  private answering(rows: readonly { readonly id: string }[]): ServerView {
+    const { servers } = this.options;
+    servers?.note(rows);
+    return servers?.pick() ?? ((row) => row);
   }
 
   /** Throws 431 for ids that never were, purged and lost jobs being the same, and 531 for somebody else's job. */

@@ -24,6 +24,7 @@ interface DoorsWorld {
   readonly neighbourEndedAt: number | null;
   readonly disks: { resizedAtOf(volumeId: string): number | undefined };
   volume(id: string): Volume | undefined;
+  isShownLate(volume: Volume | undefined): boolean;
   fail(invariant: string, message: string): void;
 }
 
@@ -97,7 +98,7 @@ export class Doors {
     if (script.world.neighbour === undefined) return;
     this.count('a-neighbour-keeps-its-disks');
     const knownMs = scheduler.time - (disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
-    const shownAfterMs = this.world.volume(volumeId)?.stale ? STALE_MAX_MS : FRESH_MS;
+    const shownAfterMs = this.world.isShownLate(this.world.volume(volumeId)) ? STALE_MAX_MS : FRESH_MS;
     if (neighbourEndedAt !== null || knownMs < shownAfterMs || unmapped.has(volumeId)) return;
     const isTheirs = store.mappings.get(volumeId)?.vmId === otherVmId;
     const isThere = toVmId === otherVmId || this.world.volume(volumeId)?.vmId === otherVmId;
@@ -134,7 +135,8 @@ export class Doors {
     const { world } = this;
     const volume = world.volume(volumeId);
     const changedMs = world.scheduler.time - (world.disks.resizedAtOf(volumeId) ?? Number.NEGATIVE_INFINITY);
-    if (!volume || volume.stale !== null || changedMs < FRESH_MS || volume.size < sizeGiB * 1024 ** 3) return;
+    if (!volume || world.isShownLate(volume) || changedMs < FRESH_MS || volume.size < sizeGiB * 1024 ** 3)
+      return;
     world.fail(
       'a-resize-never-shrinks',
       `${volumeId} has ${volume.size} bytes and is resized to ${sizeGiB} GiB`,
@@ -152,7 +154,7 @@ export class Doors {
     if (changedMs < STALE_MAX_MS) return;
     if (world.server.served.has(exportName(volumeId))) forbid('it is exported');
     const volume = world.volume(volumeId);
-    if (volume?.stale) return;
+    if (world.isShownLate(volume)) return;
     if (volume?.vmId === world.applianceVmId) forbid('it is attached to the appliance');
     const vm = world.model.vms.find(({ id }) => id === volume?.vmId);
     const runsMs = world.scheduler.time - world.otherVmStartedAt;
@@ -164,7 +166,8 @@ export class Doors {
     this.count('an-old-read-is-not-believed');
     const { world } = this;
     const volume = world.volume(volumeId);
-    if (!volume?.stale || world.disturbed.has(volumeId) || volume.vmId !== wantedVmId) return;
+    if (!volume || !world.isShownLate(volume) || world.disturbed.has(volumeId) || volume.vmId !== wantedVmId)
+      return;
     // A job that was lost, or said to have failed, leaves nothing that the read would contradict.
     const last = [...world.model.jobs.values()].findLast(({ instanceId }) => instanceId === volumeId);
     if (last?.status !== 1 || last.lost) return;
@@ -182,7 +185,7 @@ export class Doors {
     const named = world.intendedVms.get(jobId);
     const changedMs = world.scheduler.time - (world.disturbed.get(volumeId) ?? Number.NEGATIVE_INFINITY);
     // What others have done may be shown late as well.
-    const shownAfterMs = volume?.stale ? STALE_MAX_MS : FRESH_MS;
+    const shownAfterMs = world.isShownLate(volume) ? STALE_MAX_MS : FRESH_MS;
     if (!volume || volume.vmId === null || named === undefined || changedMs < shownAfterMs) return;
     if (volume.vmId !== named)
       world.fail(
@@ -253,7 +256,7 @@ export class Doors {
     const { model, disturbed, scheduler } = this.world;
     if (model.conditions.hides(volume.id)) return true;
     const knownMs = scheduler.time - (disturbed.get(volume.id) ?? Number.NEGATIVE_INFINITY);
-    return volume.stale !== null && knownMs > STALE_MAX_MS;
+    return this.world.isShownLate(volume) && knownMs > STALE_MAX_MS;
   }
 
   /** An attach that failed takes its own mapping back; a mishap deletes one. */

@@ -65,6 +65,31 @@ export function complaintAt(world: World, operation: Operation): string | null {
   }
 }
 
+/**
+ * Of an operation that has failed: why the volume, which nobody else has touched, did not deserve it; null: it did, or
+ * that is not judged here.
+ */
+export function needlessRefusal(world: World, operation: Operation): string | null {
+  if (operation.status !== 'failed') return null;
+  const volume = world.volume(operation.volumeId);
+  if (!volume) return null;
+  const place = volume.vmId === null ? 'detached' : `on ${volume.vmId}`;
+  switch (operation.errorCode) {
+    case 'VOLUME_NOT_FOUND':
+      return volume.removed ? null : 'it is there';
+    case 'VOLUME_ATTACHED_ELSEWHERE':
+      return isElsewhere(world, operation, volume.vmId) ? null : `it is ${place}`;
+    default:
+      return null;
+  }
+}
+
+function isElsewhere({ applianceVmId }: World, { type, request }: Operation, vmId: string | null): boolean {
+  if (type === 'attach') return vmId !== null && vmId !== request.vm_id;
+  if (type === 'delete' || type === 'cleanup') return vmId !== null && vmId !== applianceVmId;
+  return type === 'snapshot' && request.on_vm !== undefined && request.on_vm !== vmId;
+}
+
 /** What the parts of a group have made of snapshots. */
 function snapshotsOf({ model, store }: World, { id }: Operation): Snapshot[] {
   const parts = [...store.operations.values()].filter(
@@ -105,9 +130,15 @@ function snapshotOf({ model }: World, id: unknown): Snapshot | undefined {
 export function isDisturbed(world: World, { volumeId }: Operation, { begunAt }: Begun): boolean {
   const at = world.disturbed.get(volumeId);
   // What somebody else has changed may be shown late as well, and no job of ours says otherwise.
-  const { stale = null } = world.volume(volumeId) ?? {};
-  const since = stale === null ? begunAt : Math.min(begunAt, stale.until - STALE_MAX_MS - 1);
+  const since = Math.min(begunAt, oldestShownAt(world, volumeId, begunAt));
   return (at !== undefined && at >= since) || isMovedByOthers(world, volumeId, since);
+}
+
+/** Of the looks that the operation may have had. */
+function oldestShownAt(world: World, volumeId: string, begunAt: number): number {
+  if (world.script.world.serverLagsMs) return begunAt - STALE_MAX_MS;
+  const { stale = null } = world.volume(volumeId) ?? {};
+  return stale === null ? begunAt : stale.until - STALE_MAX_MS - 1;
 }
 
 /** Somebody else's job has had its effect, or the guest let go of the disk after CloudStack had given up on the detach. */

@@ -3,7 +3,7 @@ import type { StoredEntry } from '~/lab/ledger/memory-store';
 import { expectedSerial, shareSerial } from '~/server/devices/serial';
 import { exportName, volumeIdOf } from '~/server/model/export-name';
 import { isTerminal, type JournalEntry, type Mapping, type Operation } from '~/server/model/operation';
-import { complaintAt, isDisturbed, leftByGroup } from './ends';
+import { complaintAt, isDisturbed, leftByGroup, needlessRefusal } from './ends';
 import { rowsOfTheirs } from './neighbour';
 import type { World } from './world';
 
@@ -327,6 +327,7 @@ export class Invariants {
     if (left.length > 0)
       this.fail('a-group-is-all-or-none', `operation ${operation.id} has left ${left.join(' and ')}`);
     if (operation.type === 'snapshot-group') this.count('a-group-is-all-or-none');
+    this.checkRefusal(operation, story);
     if (operation.status !== 'completed') return;
     // From now on callers know it.
     if (operation.type === 'create') {
@@ -342,6 +343,19 @@ export class Invariants {
     const complaint = complaintAt(this.world, operation);
     if (complaint !== null)
       this.fail(invariant, `${operation.volumeId}: ${complaint} (operation ${operation.id})`);
+  }
+
+  /** Where lists are old, and nobody else has done anything to the volume. */
+  private checkRefusal(operation: Operation, story: Story): void {
+    const { world } = this;
+    if (!world.script.world.serverLagsMs || isDisturbed(world, operation, story)) return;
+    this.count('no-refusal-by-an-old-read');
+    const complaint = needlessRefusal(world, operation);
+    if (complaint !== null)
+      this.fail(
+        'no-refusal-by-an-old-read',
+        `${operation.volumeId}: ${complaint} (operation ${operation.id} ended ${operation.errorCode})`,
+      );
   }
 
   // ---- mappings and exports

@@ -88,6 +88,7 @@ class Schedule {
 
   private isOver(): boolean {
     const { world } = this;
+    world.noteForServers();
     if (!this.processes.owner() || world.unreadable) world.watchedSince = world.scheduler.time;
     if (!world.over) this.processes.checkOwners();
     if (!world.over) this.invariants.afterEvent();

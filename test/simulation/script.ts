@@ -2,6 +2,7 @@ import type { Fault } from '~/lab/cloudstack/faults';
 import { withContent } from './content';
 import { withGuestTrouble } from './guest-trouble';
 import { withNeighbour } from './neighbour';
+import { withOldReads } from './old-reads';
 import { withOtherPeople } from './other-people';
 import { SeededRandom } from './random';
 import { anyScene, spoiltRowScene } from './scenes';
@@ -39,6 +40,11 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
+  return withOldReads(earlierScriptOf(seed));
+}
+
+/** Without management servers that lag behind, which have joined last. */
+export function earlierScriptOf(seed: number): Script {
   const alone = withContent(withGuestTrouble(withSpoiltRow(firstScriptOf(seed))));
   return withNeighbour(withOtherPeople(alone));
 }

@@ -1,3 +1,4 @@
+import { ManagementServers } from '~/lab/cloudstack/management-servers';
 import { CloudModel } from '~/lab/cloudstack/model';
 import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
@@ -34,6 +35,8 @@ const GIB = 1024 ** 3;
 const PORT = 10_809;
 /** Beyond the device ids that CloudStack gives to volumes of ours. */
 const FOREIGN_SLOT = 20;
+/** Of chance: which management server answers. */
+const SERVERS_STREAM = 10;
 /** Virtual ms until a daemon is started again that a poison operation has ended. */
 const RESTART_MS = 1_000;
 
@@ -75,6 +78,8 @@ export class World {
   readonly ledger: SpoiltLedger;
   readonly guest: SimulatedGuest;
   readonly model: CloudModel;
+  /** null: all of CloudStack shows what is. */
+  private readonly servers: ManagementServers | null;
   readonly cloud: ModelCloud;
   readonly server: MemoryServer;
   /** The daemon's state folder. */
@@ -161,9 +166,14 @@ export class World {
       bootDelay: random.between(1_000, 5_000),
       ...(world.slots ? { slots: world.slots.count, showsSlots: world.slots.shown } : {}),
     });
+    const { serverLagsMs } = world;
+    this.servers = serverLagsMs
+      ? new ManagementServers(clock, new SeededRandom(seed, SERVERS_STREAM), serverLagsMs)
+      : null;
     this.model = new CloudModel({
       clock,
       random,
+      ...(this.servers ? { servers: this.servers } : {}),
       guest: this.guest,
       applianceHypervisor: world.serials ? 'KVM' : 'VMware',
       latencies: {
@@ -243,6 +253,17 @@ export class World {
         error instanceof Error ? (error.stack ?? error.message) : String(error),
       );
     gate.die();
+  }
+
+  /** After every event: what management servers that lag behind will show later. */
+  noteForServers(): void {
+    this.servers?.note(this.model.volumes);
+    this.servers?.note(this.model.vms);
+  }
+
+  /** A list may show the volume as it was a while ago. */
+  isShownLate(volume: Volume | undefined): boolean {
+    return this.servers !== null || (volume !== undefined && volume.stale !== null);
   }
 
   volume(id: string): Volume | undefined {
