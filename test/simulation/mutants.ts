@@ -9,6 +9,8 @@ export interface Mutant {
   readonly replace: string;
   /** A schedule that has found it: tried first. */
   readonly seed: number;
+  /** It is found by the end of the process that it leads to; for any other fault that counts as not found. */
+  readonly isProgrammingError?: true;
 }
 
 /** Faults that the simulation must find. Some of them are ones that it has found in earlier versions. */
@@ -19,7 +21,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/mutation.ts',
     find: "if (s.facts.job?.jobId !== jobId) return { do: 'query-job', jobId };",
     replace: 'if (s.facts.job?.jobId !== jobId) return intend(s, step, s.journal.intent(step) ?? {});',
-    seed: 136,
+    seed: 142,
   },
   {
     name: 'unjournaled-job',
@@ -76,14 +78,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/detach.ts',
     find: 'if (mapping) return unmap(mapping);',
     replace: 'if (mapping) return null;',
-    seed: 3,
+    seed: 4,
   },
   {
     name: 'not-published',
     what: 'an attach ends before its export answers',
     file: 'server/operations/decide/attach.ts',
     find: 'if (!s.policy.exportsEnabled) return done(',
-    replace: 'if (fact) return done(',
+    replace: 'if (s.facts.device) return done(',
     seed: 2,
   },
   {
@@ -388,5 +390,21 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return leaveTheirRow(s, STEP, volume) ?? doubtAttached(s, goal) ?? finish(s, goal, volume);',
     replace: 'return finish(s, goal, volume);',
     seed: 140191,
+  },
+  {
+    name: 'operation-before-forgotten',
+    what: 'believes a look that is older than what the operation before has done',
+    file: 'server/operations/execute/guards.ts',
+    find: 'return run.otherRuns.lastPlaces.doubt(volumeId, known, { id: run.operation.id, journal: run.journal });',
+    replace: 'return known;',
+    seed: 6100011,
+  },
+  {
+    name: 'ended-plug-believed',
+    what: 'believes a look that shows the volume in a plug that the operation before the last has ended',
+    file: 'server/operations/execute/last-places.ts',
+    find: 'plug.vmId === vmId && plug.attached === attached)) return true;',
+    replace: 'plug.vmId === vmId && plug.attached === attached)) return false;',
+    seed: 6300171,
   },
 ];

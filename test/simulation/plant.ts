@@ -15,9 +15,12 @@ export interface Verdict {
 /** What a schedule is made of: everything that is imported on the way, and how. */
 const COPIED = ['server', 'lab', 'test/simulation', 'package.json', 'tsconfig.json'];
 
+/** A replaced piece of code that does not work at all breaks this one, and nothing is shown by it. */
+const NOT_WORKING = 'no-programming-error';
+
 /**
  * Runs schedules against a copy of the repository with the fault in it, its own seed first, until one of them
- * breaks a promise.
+ * breaks a promise: another one than that there is no programming error, unless the fault means that.
  */
 export async function hunt(
   mutant: Mutant,
@@ -28,8 +31,14 @@ export async function hunt(
     for (const path of COPIED) await cp(join(ROOT, path), join(root, path), { recursive: true });
     await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'));
     await plant(root, mutant);
-    const first = await runPool({ from: mutant.seed, count: 1, processes: 1, root });
-    const totals = first.found.length > 0 ? first : await runPool({ ...options, root, stopAtFirst: true });
+    const ignored = mutant.isProgrammingError === true ? [] : [NOT_WORKING];
+    const one = { from: mutant.seed, count: 1, processes: 1, root, ignored };
+    // As it was found, and with what has joined since.
+    for (const isEarlier of [true, false]) {
+      const { found } = await runPool({ ...one, isEarlier });
+      if (found[0]) return { mutant, found: found[0], schedules: 1 };
+    }
+    const totals = await runPool({ ...options, root, stopAtFirst: true, ignored });
     return { mutant, found: totals.found[0] ?? null, schedules: totals.schedules };
   } finally {
     await rm(root, { recursive: true, force: true });

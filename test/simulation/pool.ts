@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addTotals, noTotals, type Totals } from './totals';
+import { addTotals, noTotals, type Order, type Totals } from './totals';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -13,11 +13,8 @@ const PORTION = 250;
  */
 const PORTIONS_OF_A_PROCESS = 8;
 
-export interface PoolOptions {
-  readonly from: number;
-  readonly count: number;
+export interface PoolOptions extends Order {
   readonly processes: number;
-  readonly stopAtFirst?: boolean;
   /** The repository, or a copy of it with a planted fault. */
   readonly root?: string;
   readonly progress?: (totals: Totals) => void;
@@ -25,7 +22,16 @@ export interface PoolOptions {
 
 /** Runs schedules in several processes. With `stopAtFirst` it ends soon after the first violation. */
 export async function runPool(options: PoolOptions): Promise<Totals> {
-  const { from, count, processes, stopAtFirst = false, root = ROOT, progress } = options;
+  const {
+    from,
+    count,
+    processes,
+    stopAtFirst = false,
+    ignored = [],
+    isEarlier = false,
+    root = ROOT,
+    progress,
+  } = options;
   const totals = noTotals();
   const end = from + count;
   let next = from;
@@ -43,7 +49,10 @@ export async function runPool(options: PoolOptions): Promise<Totals> {
           const portion = Math.min(PORTION, end - next);
           const begin = next;
           next += portion;
-          addTotals(totals, await order(child, { from: begin, count: portion, stopAtFirst }));
+          addTotals(
+            totals,
+            await order(child, { from: begin, count: portion, stopAtFirst, ignored, isEarlier }),
+          );
           progress?.(totals);
         }
       } finally {
@@ -56,10 +65,7 @@ export async function runPool(options: PoolOptions): Promise<Totals> {
   return totals;
 }
 
-function order(
-  child: ChildProcess,
-  what: { from: number; count: number; stopAtFirst: boolean },
-): Promise<Totals> {
+function order(child: ChildProcess, what: Order): Promise<Totals> {
   return new Promise((resolve, reject) => {
     const died = (code: number | null) =>
       reject(new Error(`a process of the simulation has ended (${code})`));
