@@ -64,7 +64,8 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
  */
 export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
   const detached = s.journal.mutation('detach-volume');
-  if (detached.at !== 'ended' || detached.outcome !== 'ok' || volume.vmId === null) return null;
+  // Called failed, it may have had its effect all the same: whoever asks has seen the volume detached.
+  if (detached.at !== 'ended' || detached.outcome === 'refused' || volume.vmId === null) return null;
   const { vmId, plug } = intentOf(s.journal.intent('detach-volume'), false);
   if (volume.vmId !== vmId || plug === null || !samePlug(plug, volume)) return null;
   if (s.elapsed(`old-plug:${detached.jobId}`) > LIMITS.READ_SETTLE_MS) return null;

@@ -433,6 +433,20 @@ describe('a management server that lags behind shows once more what a job of the
     expect([rig.calls, volume.vmId]).toEqual([['stopVirtualMachine'], vmId]);
   });
 
+  it('cleanup: also where CloudStack calls the detach failed that has had its effect', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const { id } = await rig.volume({ vmId });
+    rig.model.faults.add({
+      command: 'detachVolume',
+      kind: 'job-fails-after-effect',
+      text: 'the agent is unreachable',
+    });
+    flapAfterDetach(rig, id);
+    expect(await rig.run('cleanup', cleanup(rig, id, vmId))).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['detachVolume', 'attachVolume']);
+  });
+
   it('one that stays there is believed in the end', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
