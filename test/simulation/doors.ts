@@ -213,7 +213,8 @@ export class Doors {
       world.fail('the-appliance-is-never-touched', `${what} of the appliance`);
     const vm = world.model.vms.find((one) => one.id === vmId);
     const runsMs = world.scheduler.time - world.otherVmStartedAt;
-    if (what === 'destroyVirtualMachine' && vm?.state === 'Running' && runsMs > FRESH_MS)
+    const shownAfterMs = world.script.world.serverLagsMs ? STALE_MAX_MS : FRESH_MS;
+    if (what === 'destroyVirtualMachine' && vm?.state === 'Running' && runsMs > shownAfterMs)
       world.fail('no-running-vm-is-destroyed', `VM ${vmId} runs and is destroyed`);
     if (vmId !== world.otherVmId) world.fail('foreign-volumes-are-never-touched', `${what} of VM ${vmId}`);
     this.fresh(what, vmId, this.readsOf(process).vms.get(vmId));
