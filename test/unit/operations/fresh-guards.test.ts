@@ -9,6 +9,17 @@ function crowd(rig: Rig, creates: number): void {
     void rig.domain.operations.request('create', { ...about, name: `volume ${n}` });
 }
 
+/** The credentials of the next call are there after 5 s; meanwhile something happens. */
+function waitForCredentials({ clock, cloud }: Rig, meanwhile: () => void = () => {}): void {
+  const { submit } = cloud;
+  cloud.submit = async (command, jobId, departs) => {
+    cloud.submit = submit;
+    await clock.sleep(5 * SECOND_MS);
+    meanwhile();
+    return submit(command, jobId, departs);
+  };
+}
+
 describe('what forbids a call is looked at right before it', () => {
   it('also when many operations wait for answers of CloudStack: nobody gets in between', async () => {
     const rig = await Rig.start();
@@ -82,14 +93,7 @@ describe('what forbids a call is looked at right before it', () => {
     const rig = await Rig.start();
     const [from, to] = [rig.vm('Running'), rig.vm('Running')];
     const volume = await rig.volume({ vmId: from });
-    const { clock, cloud } = rig;
-    const { submit } = cloud;
-    cloud.submit = async (command, jobId, departs) => {
-      cloud.submit = submit;
-      await clock.sleep(5 * SECOND_MS);
-      rig.plugInto(volume, to);
-      return submit(command, jobId, departs);
-    };
+    waitForCredentials(rig, () => rig.plugInto(volume, to));
     const detach = await rig.request('detach', { volume_id: volume.id });
     expect(await rig.ended(detach, 30 * MINUTE_MS)).toMatchObject({
       status: 'failed',
@@ -101,13 +105,7 @@ describe('what forbids a call is looked at right before it', () => {
   it('and sent after another look when nothing has changed', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume();
-    const { clock, cloud } = rig;
-    const { submit } = cloud;
-    cloud.submit = async (command, jobId, departs) => {
-      cloud.submit = submit;
-      await clock.sleep(5 * SECOND_MS);
-      return submit(command, jobId, departs);
-    };
+    waitForCredentials(rig);
     const attach = await rig.request('attach', { volume_id: id, vm_id: rig.here });
     expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
