@@ -353,7 +353,7 @@ export type Action =
   /** Operations of their own, each of which waits for its turn; `data` is journaled with their ids. */
   | {
       readonly do: 'start-parts';
-      readonly step: Step;
+      readonly step: 'parts' | 'undo-parts';
       readonly requests: readonly PartRequest[];
       readonly data?: JsonObject;
     }

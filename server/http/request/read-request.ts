@@ -4,6 +4,7 @@ import type { FieldIssue } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { currentDaemon } from '../../daemon/current';
 import type { Daemon } from '../../daemon/daemon';
+import { isPartKey } from '../../model/part-key';
 import { changesSomething, type Endpoint, takesBody, takesParams } from '../endpoints/endpoint';
 import { fieldsOf, ignoredFields, readQuery, shown } from './known-names';
 import { NO_JSON, readJson } from './read-json';
@@ -118,11 +119,13 @@ const KEY = new RegExp(`^[\\x21-\\x7e][\\x20-\\x7e]{0,${LIMITS.IDEMPOTENCY_KEY_C
 function readIdempotencyKey(event: H3Event, issues: FieldIssue[]): string | null {
   const key = requestHeader(event, 'idempotency-key');
   if (key === undefined) return null;
-  if (KEY.test(key)) return key;
-  issues.push({
-    field: 'Idempotency-Key',
-    message: `must be 1 to ${LIMITS.IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters`,
-  });
+  const message = !KEY.test(key)
+    ? `must be 1 to ${LIMITS.IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters`
+    : isPartKey(key)
+      ? 'is the key of a part of a snapshot group, which the group itself uses; choose another'
+      : null;
+  if (message === null) return key;
+  issues.push({ field: 'Idempotency-Key', message });
   return null;
 }
 

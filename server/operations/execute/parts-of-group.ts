@@ -1,13 +1,11 @@
 import { DaemonError } from '../../core/errors';
 import type { Operation } from '../../model/operation';
+import { partKey } from '../../model/part-key';
 import type { Action } from '../decision';
 import { aboutRequest } from '../new-request';
 import type { RunContext } from './run-context';
 
-/**
- * Accepts one operation for each request and journals their ids. The key of each follows from this operation
- * and its place, so after a restart the same requests come to the same operations.
- */
+/** Accepts one operation for each request and journals their ids; after a restart the same requests come to the same. */
 export async function startParts(
   run: RunContext,
   { step, requests, data = {} }: Extract<Action, { do: 'start-parts' }>,
@@ -20,7 +18,7 @@ export async function startParts(
       ledger.accept(run.epoch, {
         ...aboutRequest(type, request),
         id: random.uuid(),
-        idempotencyKey: `${step}:${run.operation.id}:${index}`,
+        idempotencyKey: partKey(step, run.operation.id, index),
         caller: actor === null || requestId === null ? null : { actor, requestId, traceparent },
         at: clock.now(),
         // No key of a part is forgotten while its group is open.

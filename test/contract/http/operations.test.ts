@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { DaemonError } from '~/server/core/errors';
+import { partKey } from '~/server/model/part-key';
 import { APPLIANCE, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
 
@@ -112,7 +113,13 @@ describe('requests for operations', () => {
   it('the Idempotency-Key reaches the engine; an invalid one is reported with other fields', async () => {
     await app.post(`${V}/detach`, undefined, { 'idempotency-key': 'job-7 disk-1' });
     expect(app.daemon.requests[0]?.idempotencyKey).toBe('job-7 disk-1');
-    for (const key of ['', 'a'.repeat(129), 'ü']) {
+    for (const key of [
+      '',
+      'a'.repeat(129),
+      'ü',
+      partKey('parts', VOLUME, 0),
+      partKey('undo-parts', VOLUME, 12),
+    ]) {
       const answer = await app.post(`${V}/attach`, { vm_id: 'x' }, { 'idempotency-key': key });
       expect(answer.json).toMatchObject({
         details: { fields: [{ field: 'Idempotency-Key' }, { field: 'vm_id' }] },
