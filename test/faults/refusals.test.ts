@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { committedBy, type Statement } from '~/lab/faults/database-proxy';
+import { Semaphore } from '~/server/core/concurrency/semaphore';
 import { sleep } from './load/chance';
 import { Rig } from './rig';
 
@@ -88,17 +89,32 @@ function refusal(
   return { where, number, state, text, ...(remedy && { remedy }) };
 }
 
-let rig: Rig;
-let pid: number;
+/** Most of a refusal is waiting, so several appliances, each with a database of its own, go through them side by side. */
+const APPLIANCES = 4;
+const turns = new Semaphore(APPLIANCES);
+let free: Rig[] = [];
 
 beforeAll(async () => {
-  rig = await Rig.begin({ cloud: { latencies: { create: CREATE_MS } } });
-  pid = rig.daemon.pid;
+  const begin = () => Rig.begin({ cloud: { latencies: { create: CREATE_MS } } });
+  free = await Promise.all(Array.from({ length: APPLIANCES }, begin));
 });
-afterEach(() => heal());
-afterAll(() => rig?.close());
+afterAll(() => Promise.all(free.map((rig) => rig.close())));
 
-function inject({ where, ...error }: Refused): void {
+/** With an appliance that nobody else uses, and that is whole again afterwards. */
+function onOne(use: (rig: Rig) => Promise<void>): Promise<void> {
+  return turns.use(async () => {
+    const rig = free.pop();
+    if (rig === undefined) throw new Error('More turns than appliances');
+    try {
+      await use(rig);
+    } finally {
+      heal(rig);
+      free.push(rig);
+    }
+  });
+}
+
+function inject(rig: Rig, { where, ...error }: Refused): void {
   if (where === 'connecting') {
     rig.database.greeting = error;
     rig.database.cutAll();
@@ -112,19 +128,26 @@ function inject({ where, ...error }: Refused): void {
   rig.database.judge = (statement) => (hits(statement) ? { refusal: error } : null);
 }
 
-function heal(): void {
+function heal(rig: Rig): void {
   rig.database.greeting = null;
   rig.database.judge = () => null;
 }
 
-function create(name: string) {
+function create(rig: Rig) {
   const { zoneId, diskOfferingId } = rig.lab.cloud;
+  const name = crypto.randomUUID();
   const body = { name, size: 1024 ** 3, zone_id: zoneId, disk_offering_id: diskOfferingId };
   return { method: 'POST', path: '/api/v1/volumes', body } as const;
 }
 
 /** Asks until the answer is as wanted; a connection that is refused fails the test. */
-async function answer(path: string, wanted: number, has: RegExp, init?: RequestInit): Promise<Response> {
+async function answer(
+  rig: Rig,
+  path: string,
+  wanted: number,
+  has: RegExp,
+  init?: RequestInit,
+): Promise<Response> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const got = await fetch(rig.daemon.url + path, init);
@@ -150,51 +173,60 @@ function both(first: RegExp, second: RegExp): RegExp {
 }
 
 /** 503 with Retry-After, not ready, and the reason in health, on the page of readiness and in the log. */
-async function refuses(reason: RegExp, loggedBefore: number) {
+async function refuses(rig: Rig, reason: RegExp, loggedBefore: number) {
   const headers = { 'content-type': 'application/json' };
-  const body = JSON.stringify(create(crypto.randomUUID()).body);
-  const refused = await answer('/api/v1/volumes', 503, /./, { method: 'POST', headers, body });
+  const body = JSON.stringify(create(rig).body);
+  const refused = await answer(rig, '/api/v1/volumes', 503, /./, { method: 'POST', headers, body });
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-  await answer('/readyz', 503, reason);
-  await answer('/api/v1/health', 200, both(/"database_health":"unhealthy"/, reason));
+  await answer(rig, '/readyz', 503, reason);
+  await answer(rig, '/api/v1/health', 200, both(/"database_health":"unhealthy"/, reason));
   expect(rig.daemon.log().slice(loggedBefore)).toMatch(reason);
 }
 
-async function goesThrough(reason: RegExp, begin: () => Promise<unknown>, end: () => Promise<unknown>) {
-  const before = await rig.accepted(create(crypto.randomUUID()));
+async function goesThrough(
+  rig: Rig,
+  reason: RegExp,
+  begin: () => Promise<unknown>,
+  end: () => Promise<unknown>,
+) {
+  const { pid } = rig.daemon;
+  const before = await rig.accepted(create(rig));
   const logged = rig.daemon.log().length;
   await begin();
-  await refuses(reason, logged);
+  await refuses(rig, reason, logged);
   await end();
-  await answer('/readyz', 200, /ready/);
+  await answer(rig, '/readyz', 200, /ready/);
   const ended = await answer(
+    rig,
     `/api/v1/operations/${before.id}`,
     200,
     /"status":"(completed|failed|cancelled)"/,
   );
   expect(await ended.json()).toMatchObject({ status: 'completed' });
-  expect((await rig.follow(create(crypto.randomUUID()))).status).toBe('completed');
+  expect((await rig.follow(create(rig))).status).toBe('completed');
   expect(rig.daemon.pid).toBe(pid);
   expect(() => process.kill(pid, 0)).not.toThrow();
 }
 
 describe('an error of the server, injected into the conversation', () => {
-  it.each(REFUSALS)('$where: $number $text', async (one) => {
-    await goesThrough(
-      quoted(one.text),
-      async () => inject(one),
-      async () => {
-        if (one.remedy) await answer('/readyz', 503, one.remedy);
-        heal();
-      },
-    );
-  });
+  it.concurrent.each(REFUSALS)('$where: $number $text', (one) =>
+    onOne((rig) =>
+      goesThrough(
+        rig,
+        quoted(one.text),
+        async () => inject(rig, one),
+        async () => {
+          if (one.remedy) await answer(rig, '/readyz', 503, one.remedy);
+          heal(rig);
+        },
+      ),
+    ),
+  );
 });
 
 describe('the common ones, made on the server itself', () => {
-  const sql = (text: string) => rig.lab.database.query(text);
-  const reconnecting = async (...texts: string[]) => {
-    for (const text of texts) await sql(text);
+  const reconnecting = async (rig: Rig, texts: readonly string[]) => {
+    for (const text of texts) await rig.lab.database.query(text);
     rig.database.cutAll();
   };
   const REAL: readonly (readonly [string, RegExp, readonly string[], readonly string[]])[] = [
@@ -230,43 +262,53 @@ describe('the common ones, made on the server itself', () => {
     ],
     ['the server is read-only', /takes writes/, ['SET GLOBAL read_only = 1'], ['SET GLOBAL read_only = 0']],
   ];
-  it.each(REAL)('%s', async (_name, reason, begin, end) => {
-    const over = () => reconnecting(...end);
-    try {
-      await goesThrough(reason, () => reconnecting(...begin), over);
-    } finally {
-      await over();
-    }
-  });
+  it.concurrent.each(REAL)('%s', (_name, reason, begin, end) =>
+    onOne(async (rig) => {
+      const over = () => reconnecting(rig, end);
+      try {
+        await goesThrough(rig, reason, () => reconnecting(rig, begin), over);
+      } finally {
+        await over();
+      }
+    }),
+  );
 });
 
 describe('at the start too: it waits, says why, and starts by itself', () => {
-  const comesUp = async (reason: RegExp, remedy: RegExp | undefined, end: () => Promise<unknown>) => {
+  const comesUp = async (
+    rig: Rig,
+    reason: RegExp,
+    remedy: RegExp | undefined,
+    end: () => Promise<unknown>,
+  ) => {
     await rig.restart('listening');
     const { pid: started } = rig.daemon;
     try {
-      await refuses(reason, 0);
-      if (remedy) await answer('/readyz', 503, remedy);
+      await refuses(rig, reason, 0);
+      if (remedy) await answer(rig, '/readyz', 503, remedy);
     } finally {
       await end();
     }
-    await answer('/readyz', 200, /ready/);
+    await answer(rig, '/readyz', 200, /ready/);
     expect(() => process.kill(started, 0)).not.toThrow();
   };
 
-  it.each(REFUSALS)('$where: $number $text', async (one) => {
-    const before = await rig.accepted(create(crypto.randomUUID()));
-    await rig.daemon.stop();
-    inject(one);
-    await comesUp(quoted(one.text), one.remedy, async () => heal());
-    const ended = await answer(`/api/v1/operations/${before.id}?wait=25s`, 200, /"completed_at"/);
-    expect(await ended.json()).toMatchObject({ status: 'completed' });
-  });
+  it.concurrent.each(REFUSALS)('$where: $number $text', (one) =>
+    onOne(async (rig) => {
+      const before = await rig.accepted(create(rig));
+      await rig.daemon.stop();
+      inject(rig, one);
+      await comesUp(rig, quoted(one.text), one.remedy, async () => heal(rig));
+      const ended = await answer(rig, `/api/v1/operations/${before.id}?wait=25s`, 200, /"completed_at"/);
+      expect(await ended.json()).toMatchObject({ status: 'completed' });
+    }),
+  );
 
-  it('the account is locked, on the server itself', async () => {
-    const lock = (how: string) => rig.lab.database.query(`ALTER USER 'oma_user'@'%' ACCOUNT ${how}`);
-    await rig.daemon.stop();
-    await lock('LOCK');
-    await comesUp(/this account is locked/, /ACCOUNT UNLOCK/, () => lock('UNLOCK'));
-  });
+  it.concurrent('the account is locked, on the server itself', () =>
+    onOne(async (rig) => {
+      const lock = (how: string) => rig.lab.database.query(`ALTER USER 'oma_user'@'%' ACCOUNT ${how}`);
+      await rig.daemon.stop();
+      await lock('LOCK');
+      await comesUp(rig, /this account is locked/, /ACCOUNT UNLOCK/, () => lock('UNLOCK'));
+    }));
 });
