@@ -99,7 +99,7 @@ describe('--wait', () => {
       ['volume', 'detach', VOLUME, '--wait', '--quiet', '--columns', 'status', '--no-headers'],
       env,
     );
-    await vi.waitFor(() => expect(daemon.stored).toHaveLength(1), { timeout: 30_000 });
+    await expect.poll(() => daemon.stored).toHaveLength(1);
     daemon.move(daemon.stored[0]?.id ?? '', { status: 'completed', completedAt: 1 });
     expect(await running.ended).toEqual({ code: 0, out: 'completed\n', error: '' });
   });
@@ -536,7 +536,7 @@ describe('following', () => {
 
   it('a break before anything has come is told: what happened meanwhile cannot be asked for', async () => {
     const running = Volumectl.start(['events', '--json', '--limit', '1'], env);
-    await vi.waitFor(() => expect(daemon.listening).toBe(1), { timeout: 30_000 });
+    await expect.poll(() => daemon.listening).toBe(1);
     const { port } = app;
     await app.close();
     daemon.journal('', 'unseen', 'note');
@@ -559,7 +559,7 @@ describe('following', () => {
     async (timeout) => {
       const following = Volumectl.start(['events', '--limit', '1', '--timeout', timeout], env);
       const watching = Volumectl.start(['export', 'list', '--watch', '--json', '--timeout', timeout], env);
-      await vi.waitFor(() => expect(daemon.listening).toBe(1), { timeout: 30_000 });
+      await expect.poll(() => daemon.listening).toBe(1);
       await watching.until(/\n[\s\S]*\n/);
       watching.child.kill('SIGINT');
       daemon.journal('', 'one', 'note');
@@ -571,7 +571,7 @@ describe('following', () => {
   it('disks come and go under the list of those that are there', async () => {
     const running = Volumectl.start(['device', 'watch', '--limit', '1'], env);
     await running.until(/belongs to|BELONGS TO/);
-    await vi.waitFor(() => expect(daemon.listeningToDevices).toBe(1), { timeout: 30_000 });
+    await expect.poll(() => daemon.listeningToDevices).toBe(1);
     daemon.device(deviceEvent(1));
     const { code, out } = await running.ended;
     expect(code).toBe(0);
@@ -593,7 +593,7 @@ describe('following', () => {
   it('traffic comes when it is asked for, and only then', async () => {
     const every = Volumectl.start(['events', '--json', '--limit', '1'], env);
     const only = Volumectl.start(['events', '--only', 'traffic', '--limit', '1'], env);
-    await vi.waitFor(() => expect(daemon.listeningToTraffic).toBe(2), { timeout: 30_000 });
+    await expect.poll(() => daemon.listeningToTraffic).toBe(2);
     daemon.flow(VOLUME);
     const { code, out } = await only.ended;
     expect(code).toBe(0);

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { DaemonError } from '~/server/core/errors';
 import { partKey } from '~/server/model/part-key';
@@ -153,7 +153,7 @@ describe('waiting', () => {
 
   it('also works when an operation is requested, which is still a 201', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    await expect.poll(() => app.daemon.stored).toHaveLength(1);
     app.daemon.move(app.daemon.stored[0]?.id ?? '', {
       status: 'failed',
       error: 'Volume is already attached',
@@ -173,14 +173,14 @@ describe('waiting', () => {
 
   it('ends when the daemon stops', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    await expect.poll(() => app.daemon.stored).toHaveLength(1);
     app.daemon.stop();
     expect((await waiting).status).toBe(201);
   });
 
   it('never turns an accepted request into an error, even if the database fails meanwhile', async () => {
     const waiting = app.post(`${V}/detach?wait=25s`);
-    await vi.waitFor(() => expect(app.daemon.stored).toHaveLength(1));
+    await expect.poll(() => app.daemon.stored).toHaveLength(1);
     app.daemon.failure = new DaemonError('DATABASE_UNAVAILABLE', 'away');
     app.daemon.stop();
     expect((await waiting).status).toBe(201);

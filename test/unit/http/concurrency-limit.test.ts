@@ -34,7 +34,7 @@ it.each([
     held.release();
     expect((await Promise.all(inside)).map(({ status }) => status)).toEqual(inside.map(() => 200));
     const again = app.send(method, path);
-    await vi.waitFor(() => expect(held.waiting).toHaveLength(1));
+    await expect.poll(() => held.waiting).toHaveLength(1);
     held.release();
     expect((await again).status).toBe(200);
   },

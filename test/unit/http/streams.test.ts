@@ -15,14 +15,14 @@ import { withLimits } from '~/test/support/with-limits';
 
 // Hooks run in reverse order: this one after the app has been closed.
 afterEach(async () => {
-  await vi.waitFor(() =>
-    expect([
+  await expect
+    .poll(() => [
       openStreams(),
       app.daemon.listening,
       app.daemon.listeningToDevices,
       app.daemon.listeningToTraffic,
-    ]).toEqual([0, 0, 0, 0]),
-  );
+    ])
+    .toEqual([0, 0, 0, 0]);
 });
 const app = useHttpApp();
 
@@ -58,12 +58,12 @@ class Reader {
   }
 
   async until(count: number): Promise<Event[]> {
-    await vi.waitFor(() => expect(this.events.length).toBeGreaterThanOrEqual(count), { timeout: 10_000 });
+    await expect.poll(() => this.events.length).toBeGreaterThanOrEqual(count);
     return this.events;
   }
 
   end(): Promise<void> {
-    return vi.waitFor(() => expect(this.ended).toBe(true), { timeout: 10_000 });
+    return expect.poll(() => this.ended).toBe(true);
   }
 
   leave(): void {
@@ -77,7 +77,7 @@ describe('GET /events', () => {
   it('sends what happens from now on, with journal ids', async () => {
     await accept();
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    await expect.poll(() => app.daemon.listening).toBe(1);
     const { id } = await accept();
     const [first, ...rest] = await reader.until(1);
     expect(rest).toEqual([]);
@@ -134,15 +134,15 @@ describe('GET /events', () => {
       app.daemon.journal(id, 'note', 'note', big);
     const response = await app.open('GET', '/api/v1/events?last_event_id=0');
     response.pause();
-    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    await expect.poll(() => app.daemon.listening).toBe(1);
     for (let note = 0; note <= LIMITS.STREAM_QUEUE; note += 1) app.daemon.journal(id, 'note', 'note');
-    await vi.waitFor(() => expect(openStreams()).toBe(0));
+    await expect.poll(() => openStreams()).toBe(0);
     response.destroy();
   });
 
   it('sends device events, and what the appliance itself did', async () => {
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(app.daemon.listening).toBe(1));
+    await expect.poll(() => app.daemon.listening).toBe(1);
     app.daemon.device(deviceEvent(1));
     app.daemon.journal('', 'sync:letter-moved', 'note');
     const events = await reader.until(2);
@@ -157,7 +157,7 @@ describe('GET /events', () => {
   it('sends device events immediately, not at the next tick', async () => {
     await withLimits({ STREAM_TICK_MS: 3_600_000 }, async () => {
       const reader = await Reader.open('/api/v1/events');
-      await vi.waitFor(() => expect(app.daemon.listeningToDevices).toBe(1));
+      await expect.poll(() => app.daemon.listeningToDevices).toBe(1);
       app.daemon.device(deviceEvent(1));
       expect(await reader.until(1)).toMatchObject([{ event: 'device' }]);
       app.daemon.device(deviceEvent(2));
@@ -169,7 +169,7 @@ describe('GET /events', () => {
   it('sends heartbeats while nothing happens, so that both ends notice a dead connection', async () => {
     await withLimits({ STREAM_HEARTBEAT_MS: 20 }, async () => {
       const reader = await Reader.open('/api/v1/events');
-      await vi.waitFor(() => expect(reader.beats).toBeGreaterThan(2), { timeout: 10_000 });
+      await expect.poll(() => reader.beats).toBeGreaterThan(2);
       reader.leave();
     });
   });
@@ -207,7 +207,7 @@ describe('GET /events', () => {
         const bearer = { authorization: 'Bearer sesame' };
         const reader = await Reader.open('/api/v1/events', bearer);
         const kept = await Reader.open('/api/v1/events', { authorization: 'Bearer other' });
-        await vi.waitFor(() => expect(app.daemon.listening).toBe(2));
+        await expect.poll(() => app.daemon.listening).toBe(2);
         tokens.delete('sesame');
         if (first === 'event') {
           await accept();
@@ -269,7 +269,7 @@ describe('GET /operations/{id}/events', () => {
     });
     try {
       client.write(`GET /api/v1/operations/${id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-      await vi.waitFor(() => expect(read).toHaveResolved(), { timeout: 10_000 });
+      await expect.poll(() => read).toHaveResolved();
       await new Promise((resolve) => setImmediate(resolve));
       expect([responses.length, openStreams()]).toEqual([1, 0]);
     } finally {
@@ -307,7 +307,7 @@ describe('GET /operations/{id}/events', () => {
 describe('traffic in GET /events', () => {
   it('is sent while bytes flow, without an id, so that it is never replayed', async () => {
     const reader = await Reader.open('/api/v1/events');
-    await vi.waitFor(() => expect(app.daemon.listeningToTraffic).toBe(1));
+    await expect.poll(() => app.daemon.listeningToTraffic).toBe(1);
     app.daemon.flow(VOLUME);
     const [event] = await reader.until(1);
     expect(event).toMatchObject({
