@@ -62,3 +62,13 @@ it('a server gets its limits at its first connection, and later servers keep the
     LIMITS.HTTP_CONNECTIONS,
   ]);
 });
+
+it('an idle connection outlasts those of its callers, so that no request meets its end', async () => {
+  // What the Go client and curl close by themselves: after 90 and 118 seconds.
+  const longestOfCallersMs = 118_000;
+  const { open } = await serve();
+  const socket = await open('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  const [, seconds] = /^Keep-Alive: timeout=(\d+)\r$/im.exec(String(answer)) ?? [];
+  expect(Number(seconds) * 1000).toBeGreaterThan(longestOfCallersMs);
+});
