@@ -54,6 +54,8 @@ export const LIMITS = {
   TOKENS_LOOK_MS: 1_000,
   FIELD_ISSUES: 64,
   STREAMS: 256,
+  // To the end of the daemon: one of each connection (HTTP_CONNECTIONS), and some of its own
+  STOP_LISTENERS: 1_024 + 16,
   STREAM_QUEUE: 1_000,
   STREAM_OVERTAKEN: 1_000,
   STREAM_TOLD: 4_000,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock, sleepUntilAny } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -64,7 +65,10 @@ export class DeviceWatcher {
   private readonly afterScan = new Set<() => void>();
   private silence: () => void = () => {};
 
-  constructor(private readonly parts: WatcherParts) {}
+  constructor(private readonly parts: WatcherParts) {
+    // Every operation that waits for its disk listens to it.
+    setMaxListeners(LIMITS.EXECUTING_MAX * 2, this.stopping.signal);
+  }
 
   /**
    * Loads the last inventory and looks once, so that what changed while the daemon was away becomes events. A

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock, type Random, sleepUntilAny } from '../core/clock';
 import type { ClockSteps } from '../core/clock-steps';
 import type { TurnGate } from '../core/concurrency/turn-gate';
@@ -50,7 +51,10 @@ export interface ServiceParts {
  * specification).
  */
 export class OperationService {
-  constructor(private readonly parts: ServiceParts) {}
+  constructor(private readonly parts: ServiceParts) {
+    // Every caller who waits listens to it, which is not the leak that Node would warn of.
+    setMaxListeners(LIMITS.STOP_LISTENERS, parts.stopping);
+  }
 
   /**
    * Accepts a request durably and returns the operation (`pending`, or the one it joined).

@@ -55,7 +55,7 @@ export class EventStream {
     this.response.once('close', this.close);
     this.response.on('drain', this.notify);
     // Every open stream listens to this signal, which is not the leak that Node would warn of.
-    setMaxListeners(LIMITS.STREAMS + 16, stopping);
+    setMaxListeners(LIMITS.STOP_LISTENERS, stopping);
     stopping.addEventListener('abort', this.close, { once: true });
     this.heartbeat = setInterval(() => this.write(': heartbeat\n\n'), LIMITS.STREAM_HEARTBEAT_MS);
     this.heartbeat.unref();

@@ -5,6 +5,7 @@ import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/device
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory-store';
 import { unknown } from '~/server/model/evidence';
+import { warningsOf } from '~/test/support/warnings';
 import { ManualClock, settle } from './manual-clock';
 import { BOOT, disk, mappingTo, VOLUME } from './worlds';
 
@@ -327,4 +328,14 @@ describe('the device of a mapping', () => {
     await watcher.scan();
     expect(watcher.deviceOf(mapping)).toBeNull();
   });
+});
+
+it('many who wait for a disk at once are no leak that Node would warn of', async () => {
+  const { watcher } = setUp();
+  const warnings = await warningsOf(async () => {
+    const waits = Array.from({ length: 32 }, () => watcher.waitFor(byName('vdz'), { timeoutMs: 60_000 }));
+    await watcher.stop();
+    expect(await Promise.all(waits)).toEqual(waits.map(() => null));
+  });
+  expect(warnings).toEqual([]);
 });

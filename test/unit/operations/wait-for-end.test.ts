@@ -7,6 +7,7 @@ import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
 import { OperationEvents } from '~/server/model/operation-events';
 import { OperationService } from '~/server/operations/operation-service';
+import { warningsOf } from '~/test/support/warnings';
 
 const APPLIANCE = 'appliance';
 const VOLUME = '11111111-2222-4333-8444-555555555555';
@@ -115,4 +116,26 @@ describe('waiting for an operation that another daemon runs', () => {
     expect((await world.wait()).status).toBe('executing');
     expect(world.tookMs()).toBe(20_000);
   });
+});
+
+it('many callers who wait at once are no leak that Node would warn of', async () => {
+  let open = () => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const world = await waiting(
+    () => false,
+    async (nth) => {
+      if (nth === 32) {
+        await world.end();
+        open();
+      }
+      await gate;
+    },
+  );
+  const warnings = await warningsOf(async () => {
+    const ended = await Promise.all(Array.from({ length: 32 }, () => world.wait()));
+    expect(ended.map(({ status }) => status)).toEqual(ended.map(() => 'completed'));
+  });
+  expect(warnings).toEqual([]);
 });
