@@ -2,14 +2,14 @@ import type { Daemon } from '../daemon/daemon';
 import type { SyncReport } from '../sync/drift';
 import { notReady } from './request/not-ready';
 
-/** The result of the task sync:force. */
-export type SyncTaskResult = SyncReport | 'skipped';
+/** The result of the task sync:force: the report, and the payload of the run that has made it. */
+export type SyncTaskResult = { readonly payload: object; readonly report: SyncReport } | 'skipped';
 
 /**
  * Runs the task sync:force. Nitro runs only one task of a name at a time and gives a second caller the result
- * of the first, whatever the second asked for. A real run must not be answered with a dry one (nothing would
- * be repaired), nor the reverse: then the caller gets a run of its own, which the daemon queues behind the
- * other.
+ * of the first, whatever the second asked for. That run has begun before the second asked: it may be a dry one, and it
+ * may have looked before whatever it was that made the second ask. So the second gets a run of its own, which the
+ * daemon queues behind the other.
  * Errors: STARTING, STANDBY, STOPPING and those of the sync itself.
  */
 export async function forceSync(
@@ -17,8 +17,9 @@ export async function forceSync(
   dryRun: boolean,
   runTask: (payload: { dryRun: boolean }) => Promise<SyncTaskResult | undefined>,
 ): Promise<SyncReport> {
-  const result = await runTask({ dryRun });
+  const payload = { dryRun };
+  const result = await runTask(payload);
   if (result === undefined || result === 'skipped') throw notReady(daemon);
-  if (result.dryRun === dryRun) return result;
+  if (result.payload === payload) return result.report;
   return daemon.sync.run({ dryRun, reason: 'force-sync' });
 }

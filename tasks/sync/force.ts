@@ -2,7 +2,7 @@ import { defineTask } from 'nitropack/runtime';
 import { currentDaemonOrNull } from '../../server/daemon/current';
 import type { SyncTaskResult } from '../../server/http/force-sync';
 
-/** Payload `{ dryRun }`; the result is the report. A person waits for it, so errors are thrown. */
+/** Payload `{ dryRun }`; the result is the report, beside this payload. A person waits for it, so errors are thrown. */
 export default defineTask<SyncTaskResult>({
   meta: {
     name: 'sync:force',
@@ -11,6 +11,7 @@ export default defineTask<SyncTaskResult>({
   run: async ({ payload }) => {
     const daemon = currentDaemonOrNull();
     if (daemon?.phase !== 'ready') return { result: 'skipped' };
-    return { result: await daemon.sync.run({ dryRun: payload.dryRun === true, reason: 'force-sync' }) };
+    const report = await daemon.sync.run({ dryRun: payload.dryRun === true, reason: 'force-sync' });
+    return { result: { payload, report } };
   },
 });

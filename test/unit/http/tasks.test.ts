@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { setCurrentDaemon } from '~/server/daemon/current';
-import { forceSync } from '~/server/http/force-sync';
+import { forceSync, type SyncTaskResult } from '~/server/http/force-sync';
 import { syncReport } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 import { nitroRuntime } from '~/test/support/nitro-runtime';
@@ -60,19 +60,53 @@ describe('scheduled tasks', () => {
 
 describe('a forced sync', () => {
   it('runs the task and returns its report', async () => {
-    const report = await forceSync(daemon, true, async (payload) => syncReport(payload.dryRun, 'force-sync'));
+    const report = await forceSync(daemon, true, async (payload) => ({
+      payload,
+      report: syncReport(payload.dryRun, 'force-sync'),
+    }));
     expect(report.dryRun).toBe(true);
     expect(daemon.requests).toEqual([]);
   });
 
-  it.each([true, false])(
-    'that joined a run of the other kind (dry run: %s) gets a run of its own',
-    async (dryRun) => {
-      const report = await forceSync(daemon, dryRun, async () => syncReport(!dryRun, 'force-sync'));
+  it.each([
+    [true, false],
+    [false, true],
+    [true, true],
+    [false, false],
+  ])(
+    'that joined a run which had begun before (dry run: %s, that one: %s) gets a run of its own',
+    async (dryRun, otherDryRun) => {
+      const report = await forceSync(daemon, dryRun, async () => ({
+        payload: { dryRun: otherDryRun },
+        report: syncReport(otherDryRun, 'force-sync'),
+      }));
       expect(report.dryRun).toBe(dryRun);
       expect(daemon.requests).toEqual([{ type: 'sync', request: { dryRun, reason: 'force-sync' } }]);
     },
   );
+
+  it('that is asked for while one runs is answered by a look that begins after that', async () => {
+    const begun: string[] = [];
+    let finish = () => {};
+    const gate = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    vi.spyOn(daemon.sync, 'run').mockImplementation(async ({ dryRun, reason }) => {
+      const number = begun.push(reason);
+      if (number === 1) await gate;
+      return { ...syncReport(dryRun, reason), startedAt: number };
+    });
+    const ask = () =>
+      forceSync(daemon, false, async (payload) => {
+        const { result } = await nitroRuntime.runTask('sync:force', { payload });
+        return result as SyncTaskResult;
+      });
+    const first = ask();
+    await vi.waitFor(() => expect(begun).toHaveLength(1));
+    const second = ask();
+    finish();
+    expect([(await first).startedAt, (await second).startedAt]).toEqual([1, 2]);
+  });
 
   it('in standby fails and says who owns the appliance', async () => {
     daemon.phase = 'standby';
