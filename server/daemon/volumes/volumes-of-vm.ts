@@ -2,7 +2,7 @@ import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { lookUpVm } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
-import { messageOf } from '../../core/errors';
+import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Evidence, seen, unknown } from '../../model/evidence';
 import type { Ledger } from '../../model/ledger';
@@ -32,13 +32,18 @@ interface Parts {
  * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them;
  * one that is missing here would be lost with the VM. A root disk counts only when it is proven to be ours:
  * the one that a VM came with goes with the VM.
+ *
+ * Throws what CloudStack was asked in vain for where nothing is mapped: callers take an empty list for "none".
  */
 export async function withUnmapped(
   parts: Parts,
   vmId: string,
   mappings: readonly Mapping[],
 ): Promise<VmVolumes> {
-  const shown = await inTime(parts, vmId);
+  const shown = await inTime(parts, vmId).catch((error: unknown) => {
+    if (mappings.length === 0) throw error;
+    return unknown(messageOf(error), parts.clock.now(), 'cloudstack');
+  });
   if (shown.kind === 'unknown') return { volumes: mappings, incomplete: shown.why };
   if (shown.kind === 'absent') return { volumes: mappings, incomplete: null };
   const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
@@ -65,18 +70,19 @@ export async function withUnmapped(
   };
 }
 
-/** What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less. */
+/** What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less. Throws CloudError. */
 async function inTime(parts: Parts, vmId: string): Promise<Evidence<readonly CloudVolume[]>> {
-  const { clock } = parts;
   const done = new AbortController();
-  const unsaid = (why: string) => unknown(why, clock.now(), 'cloudstack');
-  const late = clock
-    .sleep(LIMITS.VM_VOLUMES_LOOK_MS, done.signal)
-    .then(() => unsaid('CloudStack has not answered in time'));
-  const asked = look(parts, vmId).catch((error: unknown) => unsaid(messageOf(error)));
-  const answer = await Promise.race([asked, late]);
-  done.abort();
-  return answer;
+  const late = parts.clock.sleep(LIMITS.VM_VOLUMES_LOOK_MS, done.signal).then(() => {
+    throw new DaemonError('CLOUDSTACK_UNAVAILABLE', 'CloudStack has not answered in time', {
+      retryAfterSeconds: 5,
+    });
+  });
+  try {
+    return await Promise.race([look(parts, vmId), late]);
+  } finally {
+    done.abort();
+  }
 }
 
 /** The list of a VM that is not visible to the key is empty, whatever it has. Throws CloudError. */

@@ -21,11 +21,15 @@ interface World {
   readonly own?: string;
   readonly vm?: Evidence<CloudVm>;
   readonly appliance?: Evidence<CloudVm>;
+  readonly mapped?: readonly Mapping[];
 }
 
 const here = seen({} as CloudVm, NOW, 'cloudstack');
 
-function ask(volumes: () => Promise<CloudVolume[]>, { last, own, vm = here, appliance = here }: World = {}) {
+function ask(
+  volumes: () => Promise<CloudVolume[]>,
+  { last, own, vm = here, appliance = here, mapped = [row] }: World = {},
+) {
   const parts = {
     cloud: { listVolumes: volumes, readVm: async (id: string) => (id === VM ? vm : appliance) },
     ledger: {
@@ -40,7 +44,7 @@ function ask(volumes: () => Promise<CloudVolume[]>, { last, own, vm = here, appl
       sleep: () => new Promise<void>((end) => setImmediate(end)),
     },
   };
-  return withUnmapped(parts, VM, [row]);
+  return withUnmapped(parts, VM, mapped);
 }
 
 describe('the volumes of another VM', () => {
@@ -99,5 +103,13 @@ describe('the volumes of another VM', () => {
     ['does not answer', () => new Promise<never>(() => {}), 'CloudStack has not answered in time'],
   ])('are said to be incomplete when CloudStack %s', async (_, volumes, why) => {
     expect(await ask(volumes)).toEqual({ volumes: [row], incomplete: why });
+    // Whoever destroys a VM without volumes takes an empty list for that, and need not know of any header.
+    await expect(ask(volumes, { mapped: [] })).rejects.toThrow(why);
+  });
+
+  it('are none where CloudStack has answered, and nothing is mapped', async () => {
+    expect(await ask(async () => [root], { mapped: [] })).toEqual({ volumes: [], incomplete: null });
+    const gone = absent('this id names nothing', NOW, 'cloudstack');
+    expect(await ask(async () => [], { vm: gone, mapped: [] })).toEqual({ volumes: [], incomplete: null });
   });
 });
