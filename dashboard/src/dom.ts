@@ -7,6 +7,19 @@ export type Child = Node | string;
 
 type Attributes = Readonly<Record<string, string | boolean>>;
 
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/**
+ * Writes out the characters that change the direction of a text, as volumectl does: names come from other people, and one with
+ * U+202E in it turns around what the page says behind it (`vdb` becomes `bdv`) and shows itself as another name.
+ */
+export function visible(text: string): string {
+  return text.replace(
+    DIRECTIONS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -14,7 +27,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) setAttribute(made, name, value);
-  made.append(...children);
+  made.append(...children.map((child) => (typeof child === 'string' ? visible(child) : child)));
   return made;
 }
 
@@ -27,7 +40,8 @@ export function setAttribute(target: Element, name: string, value: string | bool
 
 /** Does not write an unchanged text again: that would disturb selections and screen readers. */
 export function setText(target: Element, text: string): void {
-  if (target.textContent !== text) target.textContent = text;
+  const shown = visible(text);
+  if (target.textContent !== shown) target.textContent = shown;
 }
 
 export function show(target: HTMLElement, visible: boolean): void {

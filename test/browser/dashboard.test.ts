@@ -142,6 +142,24 @@ describe('what it shows', () => {
     await expectClean(watched);
   });
 
+  it('a name that would turn around what stands behind it with its characters written out', async () => {
+    const { walk } = scene;
+    const other = walk.lab.cloud.model.addVm({ name: '\u202ebd-revres' }).id;
+    const id = await walk.create('\u202eksid-atad 3');
+    await walk.attach(id, other);
+    const { page } = await visit();
+    const row = page.locator('#history-list > li', { hasText: 'Attach' }).filter({ hasText: 'ksid-atad' });
+    expect(await shown(row)).toContain('Attach \\u202eksid-atad 3');
+    await page.goto(`${walk.daemon.url}/volumes?name=ksid-atad`);
+    await page.locator('#volumes-list > li').waitFor();
+    expect(await shown(page.locator('#volumes-list'))).toContain('attached to \\u202ebd-revres · zone-1');
+    await page.goto(`${walk.daemon.url}/volumes/${id}`);
+    await page.locator('#volume-title', { hasText: '\\u202eksid-atad 3' }).waitFor();
+    expect(await page.title()).toBe('\\u202eksid-atad 3: volume daemon');
+    await walk.detach(id);
+    await walk.remove(id);
+  });
+
   it('the history by status, by name and by id; opened, it tells the steps and their times', async () => {
     const watched = await visit();
     const { page } = watched;

@@ -1,5 +1,5 @@
 import type { JournalEntryReply } from '../../../server/http/schemas/operations';
-import { byId, element, keyedList, type Row, setAttribute, setText, show } from '../dom';
+import { byId, element, keyedList, type Row, setAttribute, setText, show, visible } from '../dom';
 import { clockTime, shortId } from '../format';
 import type { OperationPage } from '../pages/operation-page';
 import { showNotice } from '../stale';
@@ -35,7 +35,7 @@ export function operationView(page: OperationPage): () => void {
     if (operation === null) return;
     const words = [TYPE_WORDS[operation.type], subject(context, operation), target(context, operation)];
     setText(title, words.filter(Boolean).join(' '));
-    document.title = `${words.slice(0, 2).join(' ')}: volume daemon`;
+    document.title = visible(`${words.slice(0, 2).join(' ')}: volume daemon`);
     status.update(operation);
     const { error_code, error } = operation;
     const text = [error_code, error, waitText(operation, clockTime)].filter(Boolean).join(': ');

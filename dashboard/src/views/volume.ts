@@ -4,7 +4,7 @@ import { resizeAct, snapshotAct } from '../acts/content-acts';
 import { exportOffAct, exportOnAct } from '../acts/export-acts';
 import { snapshotGroupAct } from '../acts/snapshot-group-act';
 import { attachAct, called, deleteAct, detachAct, recoverAct } from '../acts/volume-acts';
-import { byId, setText, show } from '../dom';
+import { byId, setText, show, visible } from '../dom';
 import { clockTime } from '../format';
 import type { VolumePage } from '../pages/volume-page';
 import { showNotice } from '../stale';
@@ -25,7 +25,7 @@ export function volumeView(page: VolumePage): () => void {
     const name = called(page.target);
     setText(title, name.replace(/^v/, 'V'));
     if (page.target.name !== '') setText(title, page.target.name);
-    document.title = `${page.target.name || name}: volume daemon`;
+    document.title = visible(`${page.target.name || name}: volume daemon`);
     acts();
     drifts(page.drifts);
     show(byId('drift-section'), page.drifts.length > 0);
