@@ -37,6 +37,8 @@ export class Live {
   needsToken = false;
   health: HealthReply | null = null;
   caller: CallerReply | null = null;
+  /** How far the clock of the daemon is ahead of that of the browser. */
+  private aheadMs = 0;
   private readonly readers: ReadonlyMap<Part, Reader>;
   private readonly parts = new Map<Part, PartState>();
   private readonly dirty = new Set<Part>();
@@ -96,6 +98,11 @@ export class Live {
 
   part(part: Part): PartState {
     return this.parts.get(part) ?? UNREAD;
+  }
+
+  /** The time of the daemon, by which operations and steps begin: the clock of the browser may be wrong. */
+  nowMs(): number {
+    return Date.now() + this.aheadMs;
   }
 
   /** A token was entered. */
@@ -162,6 +169,7 @@ export class Live {
   private async readHealth(): Promise<void> {
     const was = this.health?.database_health;
     this.health = await api.health();
+    this.aheadMs = Date.parse(this.health.timestamp) - Date.now();
     const changed = was !== undefined && was !== this.health.database_health;
     const rest = [...this.readers.keys()].filter(
       (part) => part !== 'health' && (changed || this.part(part).failed !== null),

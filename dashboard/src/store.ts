@@ -96,10 +96,9 @@ export class Store {
   }
 
   private async readFailures(): Promise<void> {
-    // By the clock of the daemon, once it is known: that of the browser may be wrong.
-    const told = this.live.health?.timestamp;
-    const nowMs = told === undefined ? Date.now() : Date.parse(told);
-    const since = String(nowMs - FAILURES_MS);
+    // By the clock of the daemon, from the first reading on: that of the browser may be wrong.
+    const { timestamp } = this.live.health ?? (await api.health());
+    const since = String(Date.parse(timestamp) - FAILURES_MS);
     this.state.failures = await api.operations({ status: 'failed', since, limit: FAILURES_MAX });
   }
 

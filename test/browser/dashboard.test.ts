@@ -191,6 +191,24 @@ describe('what it shows', () => {
 });
 
 describe('alive', () => {
+  it('in a browser whose clock is hours ahead, how long things take and what failed lately is told by the daemon', async () => {
+    const watched = await openPage(browser, 'about:blank');
+    opened.push(watched);
+    const { page } = watched;
+    await page.addInitScript('const now = Date.now; Date.now = () => now() + 7_200_000;');
+    const attach = await scene.holdAttach();
+    await page.goto(`${scene.walk.daemon.url}/`);
+    await page.locator('#verdict-word', { hasNotText: 'Looking' }).waitFor();
+    expect(await shown(page.locator('#verdict-reason'))).toContain('failed in the last hour');
+    const card = page.locator(`#active-list > [data-operation="${attach.id}"]`);
+    await card.locator('.steps > li[data-state=running]', { hasText: 'CloudStack attaches' }).waitFor();
+    expect(await shown(card.locator('.elapsed'))).toMatch(/^\d+ s$/);
+    expect(await shown(card.locator('.steps > li[data-state=running] .step-time'))).toMatch(/^\d+ s$/);
+    scene.release();
+    await scene.walk.api.end(attach);
+    await scene.walk.detach(scene.volumes.next);
+  });
+
   it('an operation begun elsewhere appears with its steps, survives kill -9 of the daemon, and is seen to end', async () => {
     const watched = await visit();
     const { page } = watched;

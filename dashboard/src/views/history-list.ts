@@ -61,11 +61,11 @@ function row(operationId: string, live: Live, journals: Journals, context: Conte
       status.update(operation);
       title.update(operation);
       setText(when, clockTime(operation.created_at));
-      setText(took, timeOf(operation));
+      setText(took, timeOf(operation, live.nowMs()));
       setText(error, errorText(operation));
       show(error, error.textContent !== '');
       if (!details.open) return;
-      steps.update(stepsOf(operation, journals.of(operation.id)), Date.now());
+      steps.update(stepsOf(operation, journals.of(operation.id)), live.nowMs());
       buttons.update(operation);
       if (shownVersion === operation.updated_at) return;
       shownVersion = operation.updated_at;
@@ -79,9 +79,9 @@ function errorText(operation: OperationReply): string {
   return [error_code, error, waitText(operation, clockTime)].filter(Boolean).join(': ');
 }
 
-function timeOf({ created_at, completed_at }: OperationReply): string {
+function timeOf({ created_at, completed_at }: OperationReply, nowMs: number): string {
   const begin = Date.parse(created_at);
   return completed_at === undefined
-    ? runningFor(Date.now() - begin)
+    ? runningFor(nowMs - begin)
     : durationText(Date.parse(completed_at) - begin);
 }

@@ -43,7 +43,7 @@ export function operationView(page: OperationPage): () => void {
     setAttribute(problem, 'data-tone', operation.status === 'failed' ? 'bad' : 'warn');
     show(problem, text !== '');
     const entries = page.journal;
-    steps.update(stepsOf(operation, entries), Date.now());
+    steps.update(stepsOf(operation, entries), page.live.nowMs());
     buttons.update(operation);
     journal(entries);
     show(byId('journal-empty'), entries.length === 0);

@@ -58,7 +58,7 @@ function card(store: Store): Row<OperationReply> {
       buttons.element,
     ),
     update(operation) {
-      const now = Date.now();
+      const now = store.live.nowMs();
       setAttribute(this.element, 'data-operation', operation.id);
       setAttribute(this.element, 'title', `operation ${operation.id}`);
       title.update(operation);
