@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import { element, setAttribute, setText } from '../dom';
 import { clockTime, minuteOfDay } from '../format';
+import { latestStep } from './latest-step';
 
 export interface ChartSeries {
   readonly label: string;
@@ -34,7 +35,7 @@ export function chart(
   let data: uPlot.AlignedData = [[], ...series.map(() => [])];
   const say = (index: number | null): void => {
     const [times, ...values] = data;
-    const at = index ?? times.length - 1;
+    const at = index ?? latestStep(values);
     series.forEach(({ label }, each) => {
       const text = texts[each];
       if (text) setText(text, `${label}: ${valueText(values[each]?.[at], format)}`);
@@ -119,11 +120,12 @@ function summary(
   values: readonly Points[],
   format: (value: number) => string,
 ): string {
+  const latest = latestStep(values);
   return series
     .map(({ label }, index) => {
       const known = (values[index] ?? []).filter((value) => value !== null);
       if (known.length === 0) return `${label} not known`;
-      return `${label} at most ${format(Math.max(...known))}, now ${valueText(values[index]?.at(-1), format)}`;
+      return `${label} at most ${format(Math.max(...known))}, now ${valueText(values[index]?.[latest], format)}`;
     })
     .join('; ');
 }
