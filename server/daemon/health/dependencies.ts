@@ -1,5 +1,6 @@
 import { skewText } from '../../cloudstack/wire/clock-skew';
 import { systemClock } from '../../core/clock';
+import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { CLOUDSTACK_VERIFIED } from '../../core/log/log-events';
 import type { Logger } from '../../core/log/logger';
@@ -25,8 +26,7 @@ export function watchDependencies(
       },
       cloudstack: {
         every: LIMITS.HEALTH_CLOUDSTACK_MS,
-        look: () =>
-          cloud.capabilities().then(({ version }) => cloudHealth(version, cloud.statistics().clockSkewMs)),
+        look: () => lookAtCloud(cloud),
       },
       exportServer: {
         every: LIMITS.HEALTH_EXPORTS_MS,
@@ -46,6 +46,20 @@ export function watchDependencies(
         });
     },
   );
+}
+
+/** Asks CloudStack. Throws what it cannot be asked for. */
+export async function lookAtCloud(
+  cloud: Pick<Adapters['cloud'], 'capabilities' | 'statistics'>,
+): Promise<ComponentHealth> {
+  try {
+    const { version } = await cloud.capabilities();
+    return cloudHealth(version, cloud.statistics().clockSkewMs);
+  } catch (error) {
+    if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
+    // Its address and its keys are there: nobody has asked it, so nobody is to look for the fault in it.
+    return { status: 'unknown', message: 'not known while the database is away, which has its URL and keys' };
+  }
 }
 
 /** When the clocks differ, requests are signed by CloudStack's: that works, but health should show it. */

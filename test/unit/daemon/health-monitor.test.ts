@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '~/server/core/clock';
+import { DaemonError } from '~/server/core/errors';
 import type { ComponentHealth, ComponentStatus } from '~/server/daemon/daemon';
-import { deviceHealth } from '~/server/daemon/health/dependencies';
+import { deviceHealth, lookAtCloud } from '~/server/daemon/health/dependencies';
 import { HealthMonitor } from '~/server/daemon/health/health';
 import { unknown } from '~/server/model/evidence';
 
@@ -55,6 +56,20 @@ it('is stopped although a dependency does not answer, and tells nothing of an an
   await answered;
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([]);
+});
+
+it('CloudStack that cannot be asked because the database is away is not known, and not unhealthy', async () => {
+  const failing = (error: Error) => ({
+    capabilities: () => Promise.reject(error),
+    statistics: () => ({ calls: 0, errors: 0, clockSkewMs: null, clockSkewSource: null }),
+  });
+  const away = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: ECONNREFUSED');
+  expect(await lookAtCloud(failing(away))).toEqual({
+    status: 'unknown',
+    message: 'not known while the database is away, which has its URL and keys',
+  });
+  const down = new Error('CloudStack did not answer listCapabilities: ECONNREFUSED');
+  await expect(lookAtCloud(failing(down))).rejects.toBe(down);
 });
 
 describe('the health of the device watcher', () => {
