@@ -3,6 +3,7 @@ import type { MetricsHistoryReply } from '../../../server/http/schemas/metrics-h
 import { type Chart, chart } from '../charts/chart';
 import { type ChartHistory, timesOf, total } from '../charts/history';
 import { byId } from '../dom';
+import { figureText } from '../format';
 import type { Live } from '../live';
 import { showStale } from '../stale';
 
@@ -11,7 +12,6 @@ const FLOWS = [
   { label: 'read', tone: 'idle' },
 ] as const;
 
-const count = (value: number): string => (Number.isInteger(value) ? String(value) : value.toFixed(1));
 const rate = (value: number): string => `${sizeText(value)}/s`;
 
 /** The charts of the first page. */
@@ -23,7 +23,7 @@ export function chartsView(live: Live, charts: ChartHistory): () => void {
       { label: 'failed', tone: 'bad' },
       { label: 'cancelled', tone: 'idle' },
     ],
-    count,
+    figureText,
   );
   const durations = chart(
     'How long they took',
@@ -39,7 +39,7 @@ export function chartsView(live: Live, charts: ChartHistory): () => void {
       { label: 'running', tone: 'busy' },
       { label: 'waiting', tone: 'idle' },
     ],
-    count,
+    figureText,
   );
   const flow = chart('Bytes a second, exports together', FLOWS, rate);
   return drawn(live, charts, [ended, durations, queue, flow], (history) => {
