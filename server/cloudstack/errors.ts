@@ -209,10 +209,10 @@ function systemError(error: unknown): SystemError | null {
 
 /**
  * Job failures that are temporary (texts of 4.20): an agent is away, storage is not up yet, a slow unplug, a
- * restart.
+ * restart; somebody else, or a snapshot policy, has begun to work on the volume since it was looked at.
  */
 const PASSING =
-  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|shutdown has been triggered/i;
+  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|volume (state must|should) be in |shutdown has been triggered/i;
 
 /** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
 export function saysFull(text: string | null): boolean {

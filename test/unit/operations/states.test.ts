@@ -274,6 +274,33 @@ describe('waits', () => {
   });
 
   it.each([
+    ['attach', 'attachVolume', 'Volume state must be in Allocated, Ready or in Uploaded state'],
+    [
+      'resize',
+      'resizeVolume',
+      'Volume should be in ready or allocated state before attempting a resize. Volume 1f1c is in state Snapshotting.',
+    ],
+  ] as const)(
+    '%s: a snapshot policy begins between the last look and the job: tried again once it is over',
+    async (type, command, text) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume();
+      rig.model.faults.add({ command, kind: 'job-fails', code: 431, text });
+      rig.onSend = () => {
+        volume.state = 'Snapshotting';
+        rig.onSend = () => {};
+      };
+      const request = { volume_id: volume.id, vm_id: rig.here, size: 8 * GIB };
+      const operation = await rig.request(type, request);
+      await rig.pass(MINUTE_MS);
+      expect((await rig.operation(operation)).waitReason).toContain('is being snapshotted');
+      volume.state = 'Ready';
+      expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+      expect(rig.calls).toEqual([command, command]);
+    },
+  );
+
+  it.each([
     ['attach', 'Migrating'],
     ['detach', 'Migrating'],
     ['delete', 'Migrating'],
