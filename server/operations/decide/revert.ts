@@ -69,9 +69,11 @@ function completeUnseen({ operation: { request } }: Situation<'revert'>, why: st
 
 function end(s: Situation<'revert'>, volume: CloudVolume, call: EndedTry): Action {
   const { snapshot_id: snapshotId } = s.operation.request;
-  const busy = waitWhileBusy(s, volume, 'revert');
-  if (busy) return busy;
-  if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);
+  const isDone = call.outcome === 'ok';
+  // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a job that has ended well.
+  const busy = isDone && volume.state !== 'RevertSnapshotting' ? null : waitWhileBusy(s, volume, 'revert');
+  if (busy && (isDone || busy.do === 'pause')) return busy;
+  if (!isDone) return notProven(volume.id, snapshotId, call);
   const followed = followSize(s, volume);
   if (followed.do !== 'done') return followed;
   return {

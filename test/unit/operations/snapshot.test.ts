@@ -349,6 +349,27 @@ describe('a revert', () => {
     }
   });
 
+  it.each([
+    ['Snapshotting', null, { status: 'completed', response: { size: 5 * GIB } }],
+    ['Destroy', null, { status: 'completed', response: { size: 5 * GIB } }],
+    ['Destroy', 'job-without-result', { status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' }],
+  ] as const)(
+    'whose volume somebody brings to %s once its job has ended (%s) ends as its job did',
+    async (state, kind, ends) => {
+      const the = await world();
+      const snapshotId = await taken(the);
+      if (kind) the.rig.model.faults.add({ command: 'revertSnapshot', kind });
+      const { queryJob } = the.rig.cloud;
+      the.rig.cloud.queryJob = async (jobId) => {
+        const job = await queryJob.call(the.rig.cloud, jobId);
+        if (job !== null && job.status !== 'pending') the.volume.state = state;
+        return job;
+      };
+      expect(await revert(the, snapshotId)).toMatchObject(ends);
+      expect(the.rig.calls).toEqual(['revertSnapshot']);
+    },
+  );
+
   it('whose answer is lost is found by its job; whose job is lost, too, reverts no second time', async () => {
     const found = await world();
     const one = await taken(found);
