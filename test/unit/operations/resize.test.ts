@@ -89,6 +89,22 @@ describe('a resize', () => {
     expect([ended.status, rig.calls]).toEqual(['completed', ['resizeVolume']]);
   });
 
+  it.each(['Snapshotting', 'Destroy'])(
+    'whose job has ended well is done, whatever brings the volume to %s then',
+    async (state) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume();
+      const { queryJob } = rig.cloud;
+      rig.cloud.queryJob = async (jobId) => {
+        const job = await queryJob.call(rig.cloud, jobId);
+        if (job?.status === 'succeeded') volume.state = state;
+        return job;
+      };
+      const ended = await rig.run('resize', { volume_id: volume.id, size: 6 * GIB });
+      expect(ended).toMatchObject({ status: 'completed', response: { size: 6 * GIB } });
+    },
+  );
+
   it('that the agent refuses is tried again, and in the end says why', async () => {
     const rig = await Rig.start();
     const volume = await rig.volume();
