@@ -86,6 +86,8 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Mutation
   }
   if (command.name === 'destroyVolume' && proven && found.state === 'Destroy') return trashed(volumeId);
   if (isLeaving(found)) return again(s, volumeId, call, `CloudStack keeps it in state ${found.state}`);
+  if (command.name === 'destroyVolume' && proven)
+    return doubtTheRead(s, STEP, call) ?? broughtBack(volumeId, call.jobId, found.state);
   const verdict = verdictOf(call);
   // deleteVolume has no job: an error instead of its answer proves as little as no answer.
   if (verdict === 'unknown' || (verdict === 'retry' && call.outcome === 'unknown')) {
@@ -160,6 +162,12 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
     );
   const message = byUs ? 'Volume deleted successfully' : 'Volume was already absent from CloudStack';
   return { do: 'complete', response: { volume_id: volumeId, message } };
+}
+
+/** What was in the trash, and is not any more, somebody may have recovered: it is not taken from them a second time. */
+function broughtBack(volumeId: string, jobId: string, state: string): Action {
+  const message = `CloudStack says that volume ${volumeId} was put into its trash (job ${jobId}), and shows it as ${state}: somebody may have recovered it, so it is not deleted again`;
+  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { volume_id: volumeId, state });
 }
 
 function trashed(volumeId: string): Action {

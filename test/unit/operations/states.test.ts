@@ -248,6 +248,21 @@ describe('DELETE_MODE=trash', () => {
     expect(again).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
   });
 
+  it('a volume that somebody recovers as soon as it is in the trash is not deleted a second time', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume();
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = async (jobId) => {
+      const job = await queryJob.call(rig.cloud, jobId);
+      if (job?.status === 'succeeded') volume.state = 'Ready';
+      return job;
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(operation.error).toContain('somebody may have recovered it');
+    expect([volume.state, rig.calls]).toEqual(['Ready', ['destroyVolume']]);
+  });
+
   it.each(['Allocated', 'Uploaded', 'Expunging', 'UploadError', 'UploadAbandoned', 'NotUploaded'])(
     'a volume in %s has nothing to recover: expunged',
     async (state) => {
