@@ -1,4 +1,4 @@
-import type { CloudVm } from '../../cloudstack/cloud';
+import type { CloudVm, CloudVolume } from '../../cloudstack/cloud';
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import type { Evidence } from '../../model/evidence';
@@ -23,7 +23,7 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const left = leftByRemoval(s);
-    if (left) return endFailed(failing, left);
+    if (left) return left.do === 'done' ? endFailed(failing, left.result) : left;
     const undone = undoAttach(s, goal);
     const taken = s.journal.done('released') ? detachedBefore(s) : [];
     return undone.do === 'done' ? endFailed(failing, [...taken, ...undone.result]) : undone;
@@ -57,16 +57,27 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
 }
 
 /**
- * What stays when the removal of the VM cannot go on: by then the volume is attached and exported here, and its users
- * must not lose it. null: it has not come so far.
+ * What stays when the removal of the VM cannot go on: by then the volume was attached and exported here, and its users
+ * must not lose it. Somebody may have moved it since. null: it has not come so far.
  */
-function leftByRemoval(s: Situation<'cleanup'>): string[] | null {
-  const { at } = s.journal.mutation('destroy-vm');
-  if (at === 'none' && !s.journal.standing('publish', 'unmap')) return null;
-  const { volume_id: volumeId, test_vm_id: vmId } = s.operation.request;
-  const here = `volume ${volumeId} stays attached to this appliance`;
-  const isOpen = at === 'intended' || at === 'accepted';
-  return isOpen ? [here, `VM ${vmId} may still be deleted`] : [here];
+function leftByRemoval(s: Situation<'cleanup'>): Action | Done<string[]> | null {
+  const removal = s.journal.mutation('destroy-vm');
+  if (removal.at === 'none' && !s.journal.standing('publish', 'unmap')) return null;
+  const { volume_id: volumeId, test_vm_id: vmId, oma_vm_id: here } = s.operation.request;
+  const { volume } = s.facts;
+  if (!volume) return { do: 'read-volume', volumeId };
+  const left = [whereLeft(volumeId, volume, here)];
+  if (removal.at === 'intended' || removal.at === 'accepted') left.push(`VM ${vmId} may still be deleted`);
+  if (removal.at === 'ended' && removal.outcome === 'ok') left.push(`VM ${vmId} was deleted`);
+  return done(left);
+}
+
+function whereLeft(volumeId: string, volume: Evidence<CloudVolume>, here: string): string {
+  if (volume.kind === 'unknown')
+    return `whether volume ${volumeId} is still attached to this appliance is not known: ${volume.why}`;
+  if (volume.kind === 'seen' && volume.value.vmId === here)
+    return `volume ${volumeId} stays attached to this appliance`;
+  return `volume ${volumeId} is not attached to this appliance any more`;
 }
 
 /** Detaches the volume from the test VM, which must be stopped, or is stopped with force_clean. */

@@ -382,6 +382,32 @@ describe('cleanup of a test VM', () => {
     expect(rig.exported(volume.id)).toBe(true);
   });
 
+  it.each([
+    ['moved to another VM', 'VOLUME_ATTACHED_ELSEWHERE'],
+    ['put into the trash', 'VOLUME_STATE'],
+  ])(
+    'whose volume somebody has %s while the VM is destroyed does not say that it stays here',
+    async (_what, code) => {
+      const rig = await Rig.start();
+      const [vmId, other] = [rig.vm('Stopped'), rig.vm('Running')];
+      const volume = await rig.volume({ vmId });
+      rig.onSend = ({ name }) => {
+        if (name !== 'destroyVirtualMachine') return;
+        rig.guest.surpriseUnplug(volume.id);
+        rig.unplug(volume);
+        if (code === 'VOLUME_STATE') volume.state = 'Destroy';
+        else rig.plugInto(volume, other);
+      };
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      const gone = `volume ${volume.id} is not attached to this appliance any more`;
+      expect(operation).toMatchObject({
+        status: 'failed',
+        errorCode: code,
+        response: { left: [gone, `VM ${vmId} was deleted`] },
+      });
+    },
+  );
+
   it('a key that may not expunge destroys, and says so', async () => {
     const rig = await Rig.start({ model: { account: 'plain' } });
     const vmId = rig.vm('Stopped', { account: 'plain' });
