@@ -207,6 +207,13 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
   }
   const disks = vmVolumes.value.filter((disk) => outlivesItsVm(disk, vm.value)).map(({ id }) => id);
+  if (disks.includes(s.operation.request.volume_id) && s.elapsed('came-back') <= LIMITS.READ_SETTLE_MS)
+    return {
+      do: 'back-off',
+      step: 'read-vm-volumes',
+      reason: `the list of the disks of VM ${vmId} shows the volume that was taken from it`,
+      forget: ['volume', 'vmVolumes'],
+    };
   if (disks.length > 0)
     return kept(
       `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,

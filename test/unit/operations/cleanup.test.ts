@@ -382,6 +382,36 @@ describe('cleanup of a test VM', () => {
     expect(rig.exported(volume.id)).toBe(true);
   });
 
+  it('whose volume somebody has given back to the VM right before its disks are listed has not ended well', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    const { listVolumes } = rig.cloud;
+    rig.cloud.listVolumes = (filter) => {
+      rig.cloud.listVolumes = listVolumes;
+      rig.guest.surpriseUnplug(volume.id);
+      rig.plugInto(volume, vmId);
+      return listVolumes.call(rig.cloud, filter);
+    };
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+  });
+
+  it('whose list of disks still shows the volume on the VM, because it is old, ends well', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    const before = (await rig.cloud.listVolumes({ vmId })).filter(({ id }) => id === volume.id);
+    const { listVolumes } = rig.cloud;
+    rig.cloud.listVolumes = async (filter) => [...(await listVolumes.call(rig.cloud, filter)), ...before];
+    const id = await rig.request('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+    await rig.pass(5 * SECOND_MS);
+    expect((await rig.operation(id)).waitReason).toContain('shows the volume that was taken from it');
+    rig.cloud.listVolumes = listVolumes;
+    expect(await rig.ended(id)).toMatchObject({ status: 'completed', response: { vm_deleted: true } });
+  });
+
   it.each([
     ['moved to another VM', 'VOLUME_ATTACHED_ELSEWHERE'],
     ['put into the trash', 'VOLUME_STATE'],
