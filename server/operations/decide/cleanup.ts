@@ -10,7 +10,7 @@ import { detachedBefore, endFailed } from './failure';
 import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume } from './volume';
+import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 /**
  * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
@@ -84,11 +84,25 @@ function whereLeft(volumeId: string, volume: Evidence<CloudVolume>, here: string
 function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true> {
   const { request } = s.operation;
   if (s.journal.mutation('detach-volume').at === 'none') {
-    const waiting = reserveSlot(s, goal) ?? stopVm(s);
+    const waiting = waitForRest(s) ?? reserveSlot(s, goal) ?? stopVm(s);
     if (waiting) return waiting;
   }
   const step = detach(s, { volumeId: request.volume_id, force: false, onlyFromVm: request.test_vm_id });
   return step.do === 'done' ? done(true) : step;
+}
+
+/**
+ * CloudStack lets a disk go while it is snapshotted, and takes it nowhere before that has ended: meanwhile it would be
+ * with nobody. null: it can be attached here at once, or the VM does not have it.
+ */
+function waitForRest(s: Situation<'cleanup'>): Action | null {
+  const { at } = s.journal.mutation('stop-vm');
+  if (at === 'intended' || at === 'accepted') return null;
+  const { volume_id: volumeId, test_vm_id: vmId } = s.operation.request;
+  const known = knownVolume(s, volumeId);
+  if (known.do !== 'done') return known;
+  if (known.result.kind === 'absent' || known.result.value.vmId !== vmId) return null;
+  return waitWhileBusy(s, known.result.value, 'attach');
 }
 
 /**

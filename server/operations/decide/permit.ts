@@ -107,7 +107,8 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
       { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
-  const state = wrongState(volume, 'detach');
+  // A cleanup takes the disk only when it can be attached at once: meanwhile it would be with nobody.
+  const state = wrongState(volume, intent.stillOnly ? 'attach' : 'detach');
   if (state) return state;
   if (volume.vmId !== policy.applianceVmId)
     return permitNeighbour(guards.neighbour) ?? vmForbids(volume) ?? vmRuns(volume, intent, guards) ?? GO;

@@ -280,6 +280,38 @@ describe('cleanup of a test VM', () => {
     expect([rig.calls, volume.vmId]).toEqual([['detachVolume', 'attachVolume'], null]);
   });
 
+  it.each(['Running', 'Stopped'])(
+    'whose volume is being snapshotted for long: the VM, %s, keeps it until then',
+    async (state) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm(state);
+      const volume = await rig.volume({ vmId, state: 'Snapshotting' });
+      const request = cleanup(rig, volume.id, vmId, { force_clean: true });
+      const late = await rig.run('cleanup', request, 40 * MINUTE_MS);
+      expect(late).toMatchObject({ status: 'failed', errorCode: 'VOLUME_BUSY' });
+      expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+      const again = await rig.request('cleanup', request);
+      await rig.pass(MINUTE_MS);
+      expect((await rig.operation(again)).waitReason).toContain('is being snapshotted');
+      volume.state = 'Ready';
+      expect(await rig.ended(again)).toMatchObject({ status: 'completed' });
+      expect(volume.vmId).toBe(rig.here);
+    },
+  );
+
+  it('whose detach was lost keeps the disk where it is, while a snapshot policy works on the volume by then', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId });
+    rig.loseThen('detachVolume', () => Object.assign(volume, { state: 'Snapshotting' }));
+    const id = await rig.request('cleanup', cleanup(rig, volume.id, vmId));
+    await rig.pass(5 * MINUTE_MS);
+    expect((await rig.operation(id)).waitReason).toContain('is being snapshotted');
+    expect([rig.calls, volume.vmId]).toEqual([['detachVolume'], vmId]);
+    volume.state = 'Ready';
+    expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
+  });
+
   it.each(['Stopping', 'Migrating'])('a VM that is %s is waited for', async (state) => {
     const rig = await Rig.start();
     const vmId = rig.vm(state);
