@@ -1,4 +1,5 @@
-import type { CloudVm, CloudVolume } from '../../cloudstack/cloud';
+import { type CloudVm, type CloudVolume, sameOwner } from '../../cloudstack/cloud';
+import { ownerText } from '../../cloudstack/owner';
 import { vmPhase } from '../../cloudstack/vm-states';
 import { LIMITS } from '../../core/limits';
 import type { Evidence } from '../../model/evidence';
@@ -113,9 +114,24 @@ function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (s.journal.mutation('stop-vm').at !== 'none') return null;
   const known = knownVolume(s, goal.volumeId);
   if (known.do !== 'done') return known;
-  const hasDisk =
-    known.result.kind !== 'absent' && known.result.value.vmId === s.operation.request.test_vm_id;
-  return hasDisk ? (waitForObstacles(s, goal, true) ?? waitForAppliance(s, goal.vmId)) : null;
+  if (known.result.kind === 'absent' || known.result.value.vmId !== s.operation.request.test_vm_id)
+    return null;
+  return (
+    waitForObstacles(s, goal, true) ??
+    waitForAppliance(s, goal.vmId) ??
+    refuseOtherOwner(s, known.result.value)
+  );
+}
+
+/** CloudStack attaches only what the owner of the VM owns; somebody may have given one of the two away. */
+function refuseOtherOwner(
+  { facts: { appliance } }: Situation,
+  { id, vmId, owner }: CloudVolume,
+): Action | null {
+  if (appliance?.kind !== 'seen' || sameOwner(owner, appliance.value.owner)) return null;
+  const owners = `volume ${id} belongs to ${ownerText(owner)}, this appliance to ${ownerText(appliance.value.owner)}`;
+  const message = `CloudStack would not attach it here: ${owners}; so it was not taken from VM ${vmId ?? ''}`;
+  return giveUp('CLOUDSTACK_REJECTED', message, { volume_id: id, vm_id: vmId });
 }
 
 function waitForAppliance(s: Situation<'cleanup'>, vmId: string): Action | null {

@@ -264,6 +264,18 @@ describe('cleanup of a test VM', () => {
     }
   });
 
+  it('whose volume somebody has given to another account keeps it: CloudStack would not attach it here', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    Object.assign(volume, { accountId: rig.model.accounts.require('other').id });
+    const request = cleanup(rig, volume.id, vmId, { force_clean: true });
+    const operation = await rig.run('cleanup', request);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_REJECTED' });
+    expect(operation.error).toMatch(/belongs to account other .*, this appliance to account/);
+    expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+  });
+
   it('whose disk cannot be attached here: the failure says from where it was taken', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
