@@ -264,12 +264,15 @@ export type DeviceFact =
     }
   | {
       readonly kind: 'missing';
+      /** Bytes, of the volume as it was when its disk was looked for. */
+      readonly volumeSize: number | null;
       readonly reason: string;
       /** Disks on buses on which no volume is looked for. */
       readonly others: readonly OtherDisk[];
     }
   | {
       readonly kind: 'refused';
+      readonly volumeSize: number | null;
       readonly code: ErrorCode;
       readonly reason: string;
       readonly considered: JsonObject[];

@@ -103,6 +103,9 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
+  const { device } = s.facts;
+  // It was attached here, and somebody has detached it while its disk was waited for: it is not attached against them.
+  if (device && device.kind !== 'found') return withoutDevice(volume.id, device);
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
@@ -289,19 +292,35 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
 function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
   const fact = s.facts.device;
   if (!fact) return { do: 'await-device', volume, timeoutMs: s.policy.correlationTimeoutMs };
-  switch (fact.kind) {
-    case 'missing':
-      return notDetected(volume.id, fact);
-    case 'refused':
-      return giveUp(fact.code, `No device was chosen for volume ${volume.id}: ${fact.reason}`, {
-        volume_id: volume.id,
-        considered: fact.considered,
-      });
-    case 'found':
-      return mapAndPublish(s, goal, volume, fact);
-    default:
-      return fact satisfies never;
-  }
+  return fact.kind === 'found'
+    ? mapAndPublish(s, goal, volume, fact)
+    : (waitForResize(s, volume, fact) ?? withoutDevice(volume.id, fact));
+}
+
+type NoDevice = Exclude<DeviceFact, { kind: 'found' }>;
+
+/**
+ * While somebody resizes the volume, the guest shows the new size before CloudStack does, and its disk is none of a
+ * fitting size. null: it was looked for with the size that the volume has.
+ */
+function waitForResize(s: Situation, { state, size }: CloudVolume, { volumeSize }: NoDevice): Action | null {
+  if (size === volumeSize && state !== 'Resizing') return null;
+  if (s.elapsed('resizing') > LIMITS.VOLUME_BUSY_DEADLINE_MS) return null;
+  return {
+    do: 'pause',
+    ms: LIMITS.JOB_POLL_MAX_MS,
+    step: 'await-device',
+    reason: 'the volume is being resized in CloudStack, or was while its disk was looked for',
+    forget: ['volume', 'device'],
+  };
+}
+
+function withoutDevice(volumeId: string, fact: NoDevice): Action {
+  if (fact.kind === 'missing') return notDetected(volumeId, fact);
+  return giveUp(fact.code, `No device was chosen for volume ${volumeId}: ${fact.reason}`, {
+    volume_id: volumeId,
+    considered: fact.considered,
+  });
 }
 
 /** The disk may have come on a bus on which no volume is looked for. */

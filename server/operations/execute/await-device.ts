@@ -44,12 +44,14 @@ export async function awaitDevice(
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
-    return { kind: 'missing', reason, others: run.parts.watcher.snapshot().others ?? [] };
+    const { others = [] } = run.parts.watcher.snapshot();
+    return { kind: 'missing', volumeSize: volume.size, reason, others };
   }
   if (answer.kind === 'refused') {
     logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });
     return {
       kind: 'refused',
+      volumeSize: volume.size,
       code: answer.code,
       reason: answer.reason,
       considered: answer.considered.map(asJson),

@@ -137,7 +137,7 @@ function forgetIfOld(run: RunContext, since: number): void {
   if (run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS) run.forget(['volume']);
 }
 
-/** A disk that was not found ends the attach, whose undo reads the volume. */
+/** A disk that was not found is judged by what CloudStack shows of the volume by now. */
 async function learnDevice(
   run: RunContext,
   { volume, timeoutMs }: Extract<Action, { do: 'await-device' }>,
@@ -146,6 +146,7 @@ async function learnDevice(
   const device = await awaitDevice(run, volume, timeoutMs);
   run.learn({ device });
   if (device.kind === 'found') forgetIfOld(run, since);
+  else run.forget(['volume']);
 }
 
 async function readOffer(run: RunContext): Promise<void> {

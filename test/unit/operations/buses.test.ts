@@ -21,7 +21,12 @@ it('a disk that came on another bus is named, with what to set in CloudStack', (
     volume: seenVolume({ vmId: APPLIANCE }),
     obstacles: { openJobs: 0, conflictingOperation: null },
     mapping: rowOf(mapping()),
-    device: { kind: 'missing' as const, reason: 'no device reports the serial of the volume', others },
+    device: {
+      kind: 'missing' as const,
+      volumeSize: 5 * GIB,
+      reason: 'no device reports the serial of the volume',
+      others,
+    },
   };
   const action = decideAttach(situation('attach', { volume_id: VOLUME, vm_id: APPLIANCE }, { facts }));
   expect(action).toMatchObject({

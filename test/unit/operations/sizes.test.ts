@@ -108,6 +108,63 @@ describe('a volume that was enlarged in CloudStack and not in the guest', () => 
   });
 });
 
+describe('a volume that somebody resizes in CloudStack while it is attached here', () => {
+  it.each(['by its serial', 'by its size'])(
+    'is waited for: the guest shows the size first (%s)',
+    async (how) => {
+      const rig = await Rig.start({ guest: { serials: how === 'by its serial' ? true : 'root' } });
+      const volume = await rig.volume();
+      const { queryJob } = rig.cloud;
+      rig.cloud.queryJob = async (jobId) => {
+        const job = await queryJob.call(rig.cloud, jobId);
+        if (job?.status === 'succeeded') {
+          volume.state = 'Resizing';
+          await rig.guest.resize(volume.id, 15 * GIB);
+        }
+        return job;
+      };
+      const id = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+      await rig.pass(90 * SECOND_MS);
+      expect((await rig.operation(id)).waitReason).toContain('is being resized');
+      Object.assign(volume, { state: 'Ready', size: 15 * GIB });
+      expect(await rig.ended(id)).toMatchObject({ status: 'completed', response: { size: 15 * GIB } });
+      expect(rig.calls).toEqual(['attachVolume']);
+    },
+  );
+
+  it('between the last look at it and that at the guest: it is looked at again', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const { readVolume } = rig.cloud;
+    rig.cloud.readVolume = async (id) => {
+      rig.cloud.readVolume = readVolume;
+      const before = await readVolume.call(rig.cloud, id);
+      volume.size = 15 * GIB;
+      await rig.guest.resize(volume.id, 15 * GIB);
+      return before;
+    };
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'completed', response: { size: 15 * GIB } });
+  });
+});
+
+describe('a volume that somebody moves while its disk is waited for', () => {
+  it.each([
+    ['elsewhere', 'VOLUME_ATTACHED_ELSEWHERE'],
+    ['nowhere', 'DEVICE_NOT_DETECTED'],
+  ])('%s is not attached again, and the failure says which', async (where, code) => {
+    const rig = await Rig.start();
+    const [volume, other] = [await rig.volume(), rig.vm('Running')];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    const id = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+    await rig.pass(2 * SECOND_MS);
+    rig.unplug(volume);
+    if (where === 'elsewhere') rig.plugInto(volume, other);
+    expect(await rig.ended(id)).toMatchObject({ status: 'failed', errorCode: code });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+});
+
 describe('a disk that is smaller than its volume', () => {
   it('an attach ends with the code, and exports nothing', async () => {
     const rig = await Rig.start();
