@@ -7,7 +7,7 @@ import { type Action, type Done, done, giveUp, outlivesItsVm, type Situation } f
 import type { EndedTry, MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
-import { detachedBefore, endFailed } from './failure';
+import { detachedBefore, endFailed, openCall } from './failure';
 import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
@@ -26,7 +26,9 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
     const left = leftByRemoval(s);
     if (left) return left.do === 'done' ? endFailed(failing, left.result) : left;
     const undone = undoAttach(s, goal);
-    const taken = s.journal.done('released') ? detachedBefore(s) : [];
+    const taken = s.journal.done('released')
+      ? detachedBefore(s)
+      : [...openCall(s, 'stop-vm'), ...openCall(s, 'detach-volume')];
     return undone.do === 'done' ? endFailed(failing, [...taken, ...undone.result]) : undone;
   }
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {

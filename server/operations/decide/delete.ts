@@ -25,7 +25,9 @@ export function decideDelete(s: Situation<'delete'>): Action {
   const failing = s.journal.failing;
   if (failing) {
     const undone = undoDetach(s, goal);
-    const taken = s.journal.mutation(STEP).at === 'none' ? [] : detachedBefore(s);
+    // Also where CloudStack was busy with the volume afterwards, and the delete did not begin.
+    const isTaken = s.journal.mutation(STEP).at !== 'none' || s.journal.standing('unmap', 'map');
+    const taken = isTaken ? detachedBefore(s) : [];
     return undone.do === 'done'
       ? endFailed(failing, [...taken, ...undone.result, ...openCall(s, STEP)])
       : undone;

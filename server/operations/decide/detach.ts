@@ -12,7 +12,7 @@ import {
   type Policy,
   type Situation,
 } from '../decision';
-import { endFailed } from './failure';
+import { endFailed, openCall } from './failure';
 import { intentOf, plugData } from './intent';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
@@ -279,7 +279,7 @@ function unmap({ volumeId, vmId, devicePath, serial, diskseq, bootId }: Mapping)
 
 /** A detach that failed leaves the volume attached: its export is published again, if we withdrew it. */
 export function undoDetach(s: Situation, goal: DetachGoal): Action | Done<string[]> {
-  if (!s.journal.standing('withdraw', 'republish')) return done([]);
+  if (!s.journal.standing('withdraw', 'republish')) return done(openCall(s, STEP));
   const { mapping, volume } = s.facts;
   if (mapping === undefined) return { do: 'read-mapping', volumeId: goal.volumeId };
   if (mapping.kind !== 'seen') return done([]);

@@ -44,10 +44,15 @@ export function undoAttach(s: Situation, goal: Connection): Action | Done<string
     };
   }
   const attached = s.journal.mutation(ATTACH);
-  if (!here || attached.at === 'none') return done([]);
+  if (attached.at === 'none') return done([]);
   // A deadline never leads to a detach: the attach job may still be running.
-  if (attached.at === 'intended' || attached.at === 'accepted')
-    return done([`the attach job ${attached.jobId} may still end; force-sync shows what it did`]);
+  if (attached.at === 'intended' || attached.at === 'accepted') {
+    const isUnsent = s.facts.unsent === attached.jobId;
+    return done(
+      isUnsent ? [] : [`the attach job ${attached.jobId} may still end; force-sync shows what it did`],
+    );
+  }
+  if (!here) return done([]);
   // No call of ours is known to have attached it: somebody else may have.
   if (!s.journal.wasAccepted(ATTACH))
     return done(

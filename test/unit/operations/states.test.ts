@@ -5,7 +5,7 @@ import { LIMITS } from '~/server/core/limits';
 import { decideAttach } from '~/server/operations/decide/attach';
 import { decideDelete } from '~/server/operations/decide/delete';
 import { decideDetach } from '~/server/operations/decide/detach';
-import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 import { APPLIANCE, OTHER_VM, rowOf, seenVolume, situation, VOLUME } from './situations';
 
 type Verdict = 'act' | 'wait' | 'refuse';
@@ -333,6 +333,43 @@ describe('waits', () => {
     await rig.during(rig.domain.operations.cancel(operation));
     expect(await rig.ended(operation, SECOND_MS)).toMatchObject({ status: 'cancelled' });
     expect([rig.calls, rig.exported(volume.id)]).toEqual([[], isHere]);
+  });
+
+  it.each([
+    ['attach', 'attachVolume', /^the attach job .* may still end/],
+    ['detach', 'detachVolume', /^detach-volume \(job .*\) may have taken effect/],
+    ['cleanup', 'detachVolume', /^detach-volume \(job .*\) may have taken effect/],
+    ['cleanup', 'stopVirtualMachine', /^stop-vm \(job .*\) may have taken effect/],
+  ] as const)(
+    '%s: a job about another VM whose end cannot be waited for is told as one (%s)',
+    async (type, command, left) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm(command === 'detachVolume' ? 'Stopped' : 'Running');
+      const volume = await rig.volume(type === 'attach' ? {} : { vmId });
+      rig.model.faults.add({ command, kind: 'agent-fails', ms: 90 * MINUTE_MS });
+      const request = { ...cleanup(rig, volume.id, vmId, { force_clean: true }), vm_id: vmId };
+      const ended = await rig.run(type, request, 70 * MINUTE_MS);
+      expect(ended).toMatchObject({
+        errorCode: 'STEP_DEADLINE',
+        response: { left: [expect.stringMatching(left)] },
+      });
+    },
+  );
+
+  it('a delete that CloudStack is too busy for says that the disk was taken', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const { queryJob } = rig.cloud;
+    rig.cloud.queryJob = async (jobId) => {
+      const job = await queryJob.call(rig.cloud, jobId);
+      if (job?.status === 'succeeded') volume.state = 'Snapshotting';
+      return job;
+    };
+    const ended = await rig.run('delete', { volume_id: volume.id }, 40 * MINUTE_MS);
+    expect(ended).toMatchObject({
+      errorCode: 'VOLUME_BUSY',
+      response: { left: [`volume ${volume.id} was detached from VM ${rig.here}`] },
+    });
   });
 
   it('a detach whose disk stays in the guest says what it waits for, and ends with a code', async () => {
