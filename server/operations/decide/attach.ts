@@ -85,6 +85,10 @@ function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
   if (state.at === 'intended' || state.at === 'accepted') return attachCall(s, goal);
+  const { device, volume: shown } = s.facts;
+  // That it is out of sight by now takes nothing from what the guest has shown.
+  if (device && device.kind !== 'found' && shown?.kind === 'unknown')
+    return withoutDevice(goal.volumeId, device);
   const present = presentVolume(s, goal.volumeId);
   if (present.do !== 'done') return present;
   const volume = present.result;
@@ -103,7 +107,6 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
-  const { device } = s.facts;
   // It was attached here, and somebody has detached it while its disk was waited for: it is not attached against them.
   if (device && device.kind !== 'found') return withoutDevice(volume.id, device);
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
