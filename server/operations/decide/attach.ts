@@ -109,6 +109,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   }
   // It was attached here, and somebody has detached it while its disk was waited for: it is not attached against them.
   if (device && device.kind !== 'found') return withoutDevice(volume.id, device);
+  if (goal.vmId === s.policy.applianceVmId && s.journal.standing('map', 'unmap'))
+    return detachedSince(s, volume);
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
@@ -116,6 +118,17 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const ghost = waitForGhost(s, goal);
   if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? attachCall(s, goal);
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
+}
+
+/** Its disk was here and is mapped: the attach has been done, and is not done a second time against who has undone it. */
+function detachedSince(s: Situation, { id, state }: CloudVolume): Action {
+  const reason = `volume ${id} was attached to this appliance, and CloudStack shows it detached (${state})`;
+  return s.elapsed('detached-since') > LIMITS.READ_SETTLE_MS
+    ? giveUp('VOLUME_ATTACHED_ELSEWHERE', `${reason}: somebody has detached it since`, {
+        volume_id: id,
+        vm_id: null,
+      })
+    : { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
 }
 
 function about(goal: AttachGoal): JsonObject {
