@@ -73,7 +73,7 @@ function end(s: Situation<'revert'>, volume: CloudVolume, call: EndedTry): Actio
   // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a job that has ended well.
   const busy = isDone && volume.state !== 'RevertSnapshotting' ? null : waitWhileBusy(s, volume, 'revert');
   if (busy && (isDone || busy.do === 'pause')) return busy;
-  if (!isDone) return notProven(volume.id, snapshotId, call);
+  if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);
   const followed = followSize(s, volume);
   if (followed.do !== 'done') return followed;
   return {
