@@ -22,7 +22,8 @@ const ABANDONS = 'abandons operation';
  * rule of a take-over (../model/lease.ts), which may take as long as a lease lasts. It is written as the owner of that
  * appliance, so that a daemon that comes back has lost the lease and writes nothing late.
  *
- * Throws OPERATION_NOT_HELD when that daemon runs, LEASE_LOST when it comes back at this moment.
+ * Throws OPERATION_NOT_HELD when that daemon runs, or comes back at this moment, or somebody else ends operations of
+ * that appliance at this moment.
  */
 export async function abandonElsewhere(
   { ledger, clock, stopping, neighbours }: Parts,
@@ -46,23 +47,28 @@ export async function abandonElsewhere(
       throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     daemon = await neighbours.look(applianceId);
   }
-  if (daemon?.runs === true) {
-    const { owner } = daemon;
-    // Somebody else is at it, or the answer to an earlier try was lost: by then its lease has ended.
-    if (owner.startsWith(ABANDONS))
-      throw refuse(
-        `of appliance ${applianceId}, of which somebody ${owner} at this moment: try again`,
-        LIMITS.LEASE_MS / 1000,
-      );
-    throw refuse(
-      `of appliance ${applianceId}, whose daemon (${owner}) runs: retry, abandon or cancel it there`,
-    );
-  }
+  const refuseFor = (owner: string | undefined) =>
+    owner === undefined || owner.startsWith(ABANDONS)
+      ? refuse(
+          `of appliance ${applianceId}, of which somebody ${owner ?? ABANDONS} at this moment: try again`,
+          LIMITS.LEASE_MS / 1000,
+        )
+      : refuse(
+          `of appliance ${applianceId}, whose daemon (${owner}) runs: retry, abandon or cancel it there`,
+        );
+  // Somebody else is at it, or the answer to an earlier try was lost: by then its lease has ended.
+  if (daemon?.runs === true) throw refuseFor(daemon.owner);
   const seen = daemon?.row ?? null;
-  const epoch = await ledger.takeOver(applianceId, `${ABANDONS} ${id}`, { seen, instance: '' });
   try {
-    return await ledger.abandonHeld(epoch, id, caller, `no daemon runs for its appliance ${applianceId}`);
-  } finally {
-    await ledger.releaseLease(epoch).catch(() => undefined);
+    const epoch = await ledger.takeOver(applianceId, `${ABANDONS} ${id}`, { seen, instance: '' });
+    try {
+      return await ledger.abandonHeld(epoch, id, caller, `no daemon runs for its appliance ${applianceId}`);
+    } finally {
+      await ledger.releaseLease(epoch).catch(() => undefined);
+    }
+  } catch (error) {
+    if (!(error instanceof DaemonError) || error.code !== 'LEASE_LOST') throw error;
+    // The lease of that appliance, which somebody has taken first: of our own nothing is lost.
+    throw refuseFor((await neighbours.look(applianceId))?.owner);
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
 import { systemClock } from '~/server/core/clock';
 import { type Database, openPool } from '~/server/database/connection/pool';
@@ -91,11 +91,32 @@ it('of an appliance without a row, and of the previous daemon, whose operations 
 
 it('two persons at once: each operation ends once, whoever was refused may try again', async () => {
   const ids = [left.first, left.first, left.second];
-  await Promise.allSettled(ids.map(abandon));
+  const ends = await Promise.allSettled(ids.map(abandon));
+  // That the lease is lost would be said of the daemon that was asked, which has its own still.
+  const refused = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+  expect(refused).not.toEqual([]);
+  for (const error of refused) expect(error).toMatchObject({ code: 'OPERATION_NOT_HELD' });
   for (const id of new Set(ids)) {
     if ((await read(id)).status === 'executing') expect(await abandon(id)).toBe('released');
     expect((await ours.readJournal(id)).filter(({ state }) => state === 'failed')).toHaveLength(1);
   }
   expect((await ours.counts(OTHER_VM)).byStatus).toMatchObject({ failed: 2, executing: 0 });
   expect((await ours.readOwner(OTHER_VM))?.lease).toBeNull();
+});
+
+it('where their daemon comes back between the look and the take-over, it is named', async () => {
+  const takeOver = ours.takeOver.bind(ours);
+  const comesBack = vi.spyOn(ours, 'takeOver').mockImplementationOnce(async (...asked) => {
+    await theirs.takeOver(OTHER_VM, 'their daemon again');
+    return takeOver(...asked);
+  });
+  try {
+    await expect(abandon(left.first)).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringContaining('whose daemon (their daemon again) runs'),
+    });
+  } finally {
+    comesBack.mockRestore();
+  }
+  expect((await read(left.first)).status).toBe('executing');
 });
