@@ -257,7 +257,7 @@ export class VolumeDaemon implements Daemon {
   async prometheus(): Promise<{ contentType: string; body: string }> {
     const { database, cloud, exports, watcher } = this.adapters;
     const orNull = () => null;
-    const records = await this.exports.list({ limit: LIMITS.LIST_MAX }).catch(orNull);
+    const records = await this.exports.listHere().catch(orNull);
     const { devices, failedScans } = watcher.health();
     return this.figures.render({
       version: this.version,

@@ -68,6 +68,19 @@ export class ExportService {
     return records.filter((record) => !isWithdrawn(record)).slice(0, limit);
   }
 
+  /**
+   * Those of volumes that are mapped to this VM; all while it is not known which VM this is. Another appliance with the
+   * same database has exports of its own there. Throws DATABASE_UNAVAILABLE.
+   */
+  async listHere(): Promise<ExportRecord[]> {
+    const records = await this.list({});
+    const vmId = this.parts.applianceVmId();
+    if (vmId === null || records.length === 0) return records;
+    const mappings = await this.parts.ledger().listMappings(vmId);
+    const here = new Set(mappings.map(({ volumeId }) => volumeId));
+    return records.filter(({ volumeId }) => here.has(volumeId));
+  }
+
   /** EXPORT_NOT_FOUND. */
   async read(volumeId: string): Promise<ExportRecord> {
     const record = shownExport(await this.parts.ledger().readExport(volumeId));

@@ -118,7 +118,7 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
 /** Exports, the pool of the database, and traces. */
 function exportMetrics({ gauge, counter }: Meters) {
   return {
-    exports: gauge('exports', 'NBD exports in the ledger by status.', ['status']),
+    exports: gauge('exports', 'NBD exports of this appliance in the ledger by status.', ['status']),
     exportClients: gauge('export_clients', 'Clients connected to the NBD exports.'),
     exportConnected: gauge('export_connected_clients', 'Clients connected to this export.', ['volume_id']),
     exportRead: counter(

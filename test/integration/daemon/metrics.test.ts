@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { exportName } from '~/server/model/export-name';
 import { send, Walk } from './walk';
 
 /** /metrics of the built daemon on real parts, and what packaging/ makes of it. */
@@ -14,9 +15,28 @@ beforeAll(async () => {
   await walk.attach('00000000-0000-4000-8000-000000000000').catch(() => undefined);
   await walk.api.post('/api/v1/exports/validate');
   await walk.api.post('/api/v1/admin/force-sync');
+  await exportElsewhere();
   text = (await send(`${walk.daemon.url}/metrics`)).text;
 });
 afterAll(() => walk?.close());
+
+const DATABASE = 'migratekit_oma';
+
+/** Another appliance with the same database has an export that has failed. */
+async function exportElsewhere(): Promise<void> {
+  const [theirs, theirVm] = ['20000000-0000-4000-8000-000000000002', '30000000-0000-4000-8000-000000000003'];
+  const { database } = walk.lab;
+  await database.query(
+    `INSERT INTO ${DATABASE}.device_mappings (volume_id, vm_id, device_path, cloudstack_state, linux_state, size)
+      VALUES (?, ?, '/dev/vdb', 'attached', 'detected', 1073741824)`,
+    [theirs, theirVm],
+  );
+  await database.query(
+    `INSERT INTO ${DATABASE}.nbd_exports (volume_id, export_name, device_path, port, status)
+      VALUES (?, ?, '/dev/vdb', 10809, 'failed')`,
+    [theirs, exportName(theirs)],
+  );
+}
 
 const value = (sample: string) => {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${sample} `));
@@ -34,6 +54,7 @@ it('reports what has happened and what is there now', () => {
     'step_duration_seconds_count{type="attach",step="publish"}',
     'mappings',
     'exports{status="active"}',
+    'exports{status="failed"}',
     epoch,
     'devices',
     'drifts{kind="ghost-disk"}',
@@ -51,8 +72,9 @@ it('reports what has happened and what is there now', () => {
     'operations{status="completed"}': 2,
     device_detection_seconds_count: 1,
     'step_duration_seconds_count{type="attach",step="publish"}': 1,
-    mappings: 1,
+    mappings: 2,
     'exports{status="active"}': 1,
+    'exports{status="failed"}': 0,
     [epoch]: expect.any(Number),
     devices: 2,
     'drifts{kind="ghost-disk"}': 0,

@@ -44,6 +44,11 @@ describe('the exports of another appliance with the same database', () => {
     expect(await a.ledger.readExport(OURS)).toMatchObject({ status: 'pending' });
   });
 
+  it('are not counted here: its alerts are its own, and who is connected to them is not known here', async () => {
+    expect((await service.list({})).map(({ volumeId }) => volumeId)).toEqual([OURS, THEIRS]);
+    expect((await service.listHere()).map(({ volumeId }) => volumeId)).toEqual([OURS]);
+  });
+
   it('are not validated here: no server of ours has them', async () => {
     expect((await service.validate()).map(({ volumeId }) => volumeId)).toEqual([OURS]);
   });
