@@ -19,7 +19,9 @@ type Owner = Reply<'checkCloudstack'>['appliance']['owner'];
 const ownerText = (owner: NonNullable<Owner>) =>
   owner.project_id === null ? `account ${owner.account ?? 'unknown'}` : `project ${owner.project_id}`;
 
-function newVolumesText({ owner, from }: Reply<'checkCloudstack'>['new_volumes']): string | null {
+/** Undefined: the daemon is of a version before this one, which does not say it. */
+function newVolumesText(told: Reply<'checkCloudstack'>['new_volumes'] | undefined): string | null {
+  const { owner, from } = told ?? { owner: null, from: null };
   if (from === null) return null;
   return owner === null ? 'for the account of the key' : `for ${ownerText(owner)} (from ${from})`;
 }
@@ -112,7 +114,7 @@ const cloudstack: Check = async ({ client, out }) => {
     out.record(CLOUDSTACK, report);
     if (out.isBare) return;
     out.section('What the key may do', COMMAND, report.commands, 'Nothing.');
-    out.section('Rights', RIGHT, report.rights, 'None.');
+    out.section('Rights', RIGHT, report.rights ?? [], 'None.');
   };
   return { ok: report.ok, report, print };
 };

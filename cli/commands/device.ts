@@ -140,7 +140,8 @@ export const deviceNoun: Noun = {
 async function list({ client, out }: Context, scan: boolean): Promise<number> {
   const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query: { scan } });
   out.table(DEVICE_COLUMNS, devices, 'The guest has no disk on a bus on which volumes come.');
-  const elsewhere = others.map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');
+  // A daemon before this version does not name them.
+  const elsewhere = (others ?? []).map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');
   if (elsewhere !== '' && !out.isData) out.hint(`On buses on which no volumes come: ${elsewhere}.`);
   if (scanned) return EXIT.OK;
   out.complain(

@@ -403,6 +403,62 @@ describe('what is shown', () => {
     }
   });
 
+  it('a daemon of a version before this one, which names less, is read by every command', async () => {
+    const added = [
+      ...['settings_notes', 'held', 'others', 'rights', 'new_volumes', 'owner', 'clock_skew_source'],
+      ...['not_judged_since', 'remedy_by', 'since', 'traffic', 'cancel_requested_by', 'actor', 'request_id'],
+      ...['vm_context_id', 'matched_by', 'completed_at', 'wait_reason', 'project_id', 'not_shown'],
+    ];
+    const { id } = await daemon.operations.request('detach', { volume_id: VOLUME });
+    const older = createServer(async ({ method, url }, response) => {
+      const answer = await fetch(`${env.VOLUMECTL_URL}${url}`, { method: method ?? 'GET' });
+      const isJson = answer.headers.get('content-type')?.includes('json');
+      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
+      if (!isJson) return response.end(await answer.text());
+      const without = (name: string, value: unknown) => (added.includes(name) ? undefined : value);
+      return response.end(JSON.stringify(await answer.json(), without));
+    });
+    await new Promise<void>((resolve) => older.listen(0, '127.0.0.1', resolve));
+    try {
+      const address = older.address();
+      if (address === null || typeof address === 'string') throw new Error('it has no port');
+      const url = `http://127.0.0.1:${address.port}`;
+      const commands = [
+        ['health'],
+        ['health', '--json'],
+        ['sync', '--dry-run'],
+        ['device', 'list'],
+        ['device', 'show', '/dev/vdb'],
+        ['device', 'explain', VOLUME],
+        ['volume', 'list', '-o', 'wide'],
+        ['volume', 'show', VOLUME],
+        ['volume', 'explain', VOLUME],
+        ['volume', 'device', VOLUME],
+        ['snapshot', 'list', VOLUME],
+        ['vm', 'volumes', APPLIANCE],
+        ['operation', 'list', '-o', 'wide'],
+        ['operation', 'show', id],
+        ['operation', 'cancel', id],
+        ['export', 'list', '-o', 'wide'],
+        ['export', 'show', VOLUME],
+        ['export', 'validate'],
+        ...['all', 'cloudstack', 'database', 'zones', 'offerings'].map((what) => ['check', what]),
+      ];
+      const ended = commands.map(async (args) => ({
+        args,
+        ...(await volumectl(args, { VOLUMECTL_URL: url })),
+      }));
+      for (const { args, code, out, error } of await Promise.all(ended)) {
+        expect(error, args.join(' ')).not.toContain('a mistake in volumectl');
+        expect([0, 3, 6], `${args.join(' ')}: ${error}`).toContain(code);
+        expect(out, args.join(' ')).not.toMatch(/undefined|NaN/);
+      }
+    } finally {
+      older.closeAllConnections();
+      older.close();
+    }
+  }, 240_000);
+
   it('-o yaml is the same as JSON, -o name the ids, -o wide every column', async () => {
     const read = async (...args: string[]) => (await ctl('volume', 'list', ...args)).out;
     expect(parse(await read('-o', 'yaml'))).toEqual(JSON.parse(await read('-o', 'json')));
