@@ -180,6 +180,7 @@ export class FakeDaemon implements Daemon {
           )
           .slice(0, limit ?? 1000),
       ),
+    listHere: async () => this.answer(() => [...this.records]),
     read: async (id) =>
       this.answer(
         () =>
