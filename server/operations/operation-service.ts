@@ -7,6 +7,7 @@ import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger, OperationFilter, Release } from '../model/ledger';
 import {
+  CANCELLED_UNCHANGED,
   type Caller,
   callerNames,
   isTerminal,
@@ -136,7 +137,13 @@ export class OperationService {
         { details: { operation_id: id } },
       );
     if (engine.isCommitted(id)) throw tooLate();
+    const before = await this.parts.ledger.readOperation(id);
+    if (before === null) throw notFound(id);
     const outcome = await this.parts.ledger.requestCancel(epoch, id, caller);
+    const asked = {
+      cancelRequested: true,
+      cancelRequestedBy: before.cancelRequested ? before.cancelRequestedBy : caller,
+    };
     switch (outcome) {
       case 'missing':
         throw await this.notOurs(id);
@@ -144,9 +151,12 @@ export class OperationService {
         throw tooLate();
       case 'requested':
         engine.noteCancel(id, caller);
-        return this.read(id);
+        return this.readAfter({ ...before, ...asked });
       case 'cancelled': {
-        const operation = await this.read(id);
+        const error = CANCELLED_UNCHANGED;
+        const operation = await this.readAfter(
+          this.asEnded({ ...before, ...asked, status: 'cancelled', error }),
+        );
         await this.publishNewest(id);
         this.parts.events.ended(operation);
         void engine.wake();
@@ -160,13 +170,15 @@ export class OperationService {
   /** A held operation is run again. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */
   async retry(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
+    const before = await this.parts.ledger.readOperation(id);
+    if (before === null) throw notFound(id);
     const outcome = await this.parts.ledger.retryHeld(epoch, id, caller);
     if (outcome === 'missing') throw await this.notOurs(id);
     assertReleased(id, outcome);
     await this.publishNewest(id);
     this.parts.logger.warn('A held operation is run again', { operation_id: id, ...callerNames(caller) });
     await engine.sweep();
-    return this.read(id);
+    return this.readAfter({ ...before, held: null });
   }
 
   /**
@@ -182,7 +194,11 @@ export class OperationService {
       ? await ledger.abandonHeld(epoch, id, caller)
       : await abandonElsewhere({ ...this.parts, neighbours: engine.neighbours }, asked, caller);
     assertReleased(id, outcome);
-    const operation = await this.read(id);
+    const because = asked.held === null ? '' : ` while it was held (${asked.held})`;
+    const error = `Abandoned${because}. What it has left could not be read again: the database is away`;
+    const operation = await this.readAfter(
+      this.asEnded({ ...asked, status: 'failed', error, errorCode: 'OPERATION_ABANDONED' }),
+    );
     this.parts.logger.warn('A held operation was abandoned', {
       operation_id: id,
       ...(isHere ? {} : { appliance: asked.applianceId }),
@@ -210,8 +226,28 @@ export class OperationService {
     try {
       this.parts.events.publish((await this.parts.ledger.readJournal(id)).slice(-1));
     } catch (error) {
-      if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
+      assertAway(error);
     }
+  }
+
+  /**
+   * An operation of which something that was asked for is done. Where the database is away by now, as that has left
+   * it: told as not done, it would be asked for once more, and refused.
+   */
+  private async readAfter(left: Operation): Promise<Operation> {
+    try {
+      return await this.read(left.id);
+    } catch (error) {
+      assertAway(error);
+      return left;
+    }
+  }
+
+  /** It waits for nothing any more. */
+  private asEnded(operation: Operation): Operation {
+    const at = this.parts.clock.now();
+    const rest = { held: null, waitReason: null, nextAttemptAt: null };
+    return { ...operation, ...rest, updatedAt: at, completedAt: at };
   }
 
   /**
@@ -302,6 +338,11 @@ function notFound(id: string, applianceId?: string): DaemonError {
       },
     },
   );
+}
+
+/** Throws it again unless it says that the database is away. */
+function assertAway(error: unknown): void {
+  if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
 }
 
 /** Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD. */

@@ -87,6 +87,46 @@ describe('whoever listens to the events hears of every entry, and of each once',
     expect(idsOf(heard)).toEqual(idsOf(await written(rig)));
   });
 
+  it('also of one that could not be read again at all: what was done is told as done, and who waits hears of it', async () => {
+    const rig = await Rig.start();
+    const { operations } = rig.domain;
+    const { id: volume_id } = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'vm-busy', times: 3 });
+    await rig.request('attach', { volume_id, vm_id: rig.here });
+    const waiting = await rig.request('detach', { volume_id });
+    const waits = operations.waitForEnd(waiting, MINUTE_MS);
+    const done = async (name: 'requestCancel' | 'abandonHeld' | 'retryHeld', act: () => Promise<unknown>) => {
+      const { ledger } = rig;
+      const commit = MemoryLedger.prototype[name] as (...asked: unknown[]) => Promise<unknown>;
+      Object.assign(ledger, {
+        [name]: async (...asked: unknown[]) => {
+          const outcome = await commit.apply(ledger, asked);
+          ledger.readOperation = away;
+          ledger.readJournal = away;
+          return outcome;
+        },
+      });
+      const told = await rig.during(act());
+      for (const one of [name, 'readOperation', 'readJournal']) Reflect.deleteProperty(ledger, one);
+      return told;
+    };
+    const cancelled = await done('requestCancel', () => operations.cancel(waiting));
+    expect(cancelled).toEqual(await operations.read(waiting));
+    expect(await rig.during(waits)).toMatchObject({ status: 'cancelled' });
+
+    const held = await requestCreate(rig);
+    const { epoch } = rig.domain.writer();
+    await rig.ledger.claim(epoch, 1);
+    await rig.ledger.hold(epoch, held, 'a test');
+    expect(await done('retryHeld', () => operations.retry(held))).toMatchObject({ held: null });
+    await rig.ledger.hold(epoch, held, 'a test');
+    expect(await done('abandonHeld', () => operations.abandon(held))).toMatchObject({
+      status: 'failed',
+      errorCode: 'OPERATION_ABANDONED',
+      error: expect.stringContaining('the database is away'),
+    });
+  });
+
   it('also of the end of a job that has outlived its operation', async () => {
     const rig = await Rig.start({ model: { latencies: { detach: 70 * MINUTE_MS } } });
     const heard = listen(rig);
