@@ -74,7 +74,10 @@ describe('an operation that another appliance was executing', () => {
       await ledger.takeOver(vmId, 'their daemon, back');
       return abandonHeld.apply(ledger, asked);
     };
-    await expect(abandon()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    await expect(abandon()).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringContaining('their daemon, back'),
+    });
     expect(await operations.read(theirs)).toMatchObject({ status: 'executing', held: null });
   });
 
