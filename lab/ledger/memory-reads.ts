@@ -5,6 +5,7 @@ import { zeros } from '~/server/database/operation-totals';
 import { journalFlaw } from '~/server/model/journal-flaw';
 import type {
   Adoption,
+  Blocker,
   ExportFilter,
   MappingPlace,
   OpenJob,
@@ -111,6 +112,14 @@ export class MemoryReads {
     if (operations.some(({ operation }) => !isTerminal(operation.status))) return true;
     const ids = new Set(operations.map(({ operation }) => operation.id));
     return this.store.entries.some(({ entry }) => entry.id > sinceEntry && ids.has(entry.operationId));
+  }
+
+  async executingOn(volumeIds: readonly string[]): Promise<Map<string, Blocker>> {
+    const blockers = this.all()
+      .map(({ operation }) => operation)
+      .filter(({ status, applianceId }) => status === 'executing' && applianceId !== '')
+      .filter(({ volumeId }) => volumeId !== '' && volumeIds.includes(volumeId));
+    return new Map(blockers.map(({ id, applianceId, volumeId }) => [volumeId, { id, applianceId }]));
   }
 
   async readMapping(volumeId: string): Promise<Mapping | null> {

@@ -155,7 +155,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       writer,
       isOwner: () => ownership.engine !== null,
       heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
-      isBusyWith,
+      runningOn: (volumeId) => ownership.engine?.runningOn(volumeId) ?? null,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({

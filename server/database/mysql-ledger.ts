@@ -5,6 +5,7 @@ import { LIMITS } from '../core/limits';
 import type {
   Accepted,
   Adoption,
+  Blocker,
   CancelOutcome,
   Claim,
   Claimed,
@@ -46,7 +47,7 @@ import { ExaminedOperations } from './journal/examined-operations';
 import { abandonHeld, holdOperation, noteCrash, retryHeld } from './journal/hold-operation';
 import { JournalWriter } from './journal/journal-writer';
 import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
-import { isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
+import { executingOn, isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
@@ -226,6 +227,10 @@ export class MysqlLedger implements Ledger {
 
   isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean> {
     return isWorkedOn(this.database, volumeId, sinceEntry);
+  }
+
+  executingOn(volumeIds: readonly string[]): Promise<Map<string, Blocker>> {
+    return executingOn(this.database, volumeIds);
   }
 
   async readMapping(volumeId: string): Promise<Mapping | null> {

@@ -139,6 +139,11 @@ export interface Ledger {
    * `sinceEntry`? Entries are compared and not times: clocks are set, and differ between appliances.
    */
   isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean>;
+  /**
+   * The operations, of any appliance, that block these volumes: what waits for one of them begins after its end. Those
+   * of the daemon before this one block nothing.
+   */
+  executingOn(volumeIds: readonly string[]): Promise<Map<string, Blocker>>;
   readMapping(volumeId: string): Promise<Mapping | null>;
   readMappingByDevice(vmId: string, devicePath: string): Promise<Mapping | null>;
   /** All mappings, or those of one VM; ordered by device path. */
@@ -315,6 +320,9 @@ export interface VolumeRows {
 
 /** What a list says of an operation. */
 export type LastOperation = Pick<Operation, 'id' | 'type' | 'status' | 'updatedAt'>;
+
+/** What is told of an operation that others wait for. */
+export type Blocker = Pick<Operation, 'id' | 'applianceId'>;
 
 /** Fields that are left out match everything. */
 export interface ExportFilter {

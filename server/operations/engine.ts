@@ -143,10 +143,13 @@ export class Engine implements OtherRuns {
     return this.runs.get(operationId)?.run.operation ?? null;
   }
 
+  /** The operation that runs on this volume, or null. */
+  runningOn(volumeId: string): Operation | null {
+    return this.running().find((operation) => operation.volumeId === volumeId) ?? null;
+  }
+
   isBusyWith(volumeId: string): boolean {
-    return (
-      this.running().some((operation) => operation.volumeId === volumeId) || this.heldOn(volumeId) !== null
-    );
+    return this.runningOn(volumeId) !== null || this.heldOn(volumeId) !== null;
   }
 
   /** Tells the run of a cancel that the ledger has noted; the run honours it before its first effect. */

@@ -39,8 +39,8 @@ export interface ServiceParts {
   isOwner(): boolean;
   /** The held operation that blocks this volume, or null. */
   heldOn(volumeId: string): Operation | null;
-  /** Whether an operation of this appliance executes on the volume, or is held. */
-  isBusyWith(volumeId: string): boolean;
+  /** The operation of this appliance that runs on this volume, or null. */
+  runningOn(volumeId: string): Operation | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -107,15 +107,15 @@ export class OperationService {
   }
 
   private async orNotFound(id: string, operation: Operation | null): Promise<Operation> {
-    if (operation) return this.withForeignBlocker(this.withWaitReason(operation));
-    throw notFound(id);
+    if (operation === null) throw notFound(id);
+    const [told = operation] = await this.withForeignBlockers([this.withWaitReason(operation)]);
+    return told;
   }
 
   /** Newest first. */
   async list(filter: OperationFilter): Promise<Operation[]> {
-    return (await this.parts.ledger.listOperations(filter)).map((operation) =>
-      this.withWaitReason(operation),
-    );
+    const found = await this.parts.ledger.listOperations(filter);
+    return this.withForeignBlockers(found.map((operation) => this.withWaitReason(operation)));
   }
 
   /** Throws OPERATION_NOT_FOUND. */
@@ -251,29 +251,43 @@ export class OperationService {
   }
 
   /**
-   * Says of an operation that waits behind a held one which it is. Derived at every read, because the row of an
-   * operation does not change with that of another one.
+   * Says of an operation that waits behind one that is held, or waits itself, which it is. One that only has its turn
+   * before this one is held up by nothing. Derived at every read, because the row of an operation does not change with
+   * that of another one.
    */
   private withWaitReason(operation: Operation): Operation {
-    const { status, held } = operation;
+    const { status, held, volumeId } = operation;
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
-    if (status !== 'pending') return operation;
-    const blocker = this.parts.heldOn(operation.volumeId);
-    if (blocker === null) return operation;
-    const waitReason = `operation ${blocker.id} on this volume is held: retry or abandon that one first`;
-    return { ...operation, waitReason };
+    if (status !== 'pending' || volumeId === '') return operation;
+    const blocker = this.parts.heldOn(volumeId);
+    if (blocker !== null) {
+      const waitReason = `operation ${blocker.id} on this volume is held: retry or abandon that one first`;
+      return { ...operation, waitReason };
+    }
+    const running = this.parts.runningOn(volumeId);
+    if (running === null || running.waitReason === null) return operation;
+    return {
+      ...operation,
+      waitReason: `operation ${running.id} on this volume waits itself: ${running.waitReason}`,
+    };
   }
 
-  /** The same for one that waits behind an operation of another appliance, which may never come back. */
-  private async withForeignBlocker(operation: Operation): Promise<Operation> {
-    const { status, waitReason, volumeId, applianceId } = operation;
-    const waits = status === 'pending' && waitReason === null && volumeId !== '';
-    if (!waits || this.parts.isBusyWith(volumeId)) return operation;
-    const [blocker] = await this.parts.ledger.listOperations({ volumeId, status: 'executing', limit: 1 });
-    // Those of the daemon before this one block nothing (decision 0002).
-    if (!blocker || ['', applianceId].includes(blocker.applianceId)) return operation;
-    const reason = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
-    return { ...operation, waitReason: reason };
+  /** The same for those that wait behind an operation of another appliance, which may never come back. */
+  private async withForeignBlockers(operations: readonly Operation[]): Promise<Operation[]> {
+    const mayWait = ({ status, waitReason, volumeId }: Operation) =>
+      status === 'pending' &&
+      waitReason === null &&
+      volumeId !== '' &&
+      this.parts.runningOn(volumeId) === null;
+    const volumes = new Set(operations.filter(mayWait).map(({ volumeId }) => volumeId));
+    if (volumes.size === 0) return [...operations];
+    const blockers = await this.parts.ledger.executingOn([...volumes]);
+    return operations.map((operation) => {
+      const blocker = mayWait(operation) ? blockers.get(operation.volumeId) : undefined;
+      if (blocker === undefined || blocker.applianceId === operation.applianceId) return operation;
+      const reason = `operation ${blocker.id} of appliance ${blocker.applianceId} executes on this volume; where that appliance is gone for good, abandon that one`;
+      return { ...operation, waitReason: reason };
+    });
   }
 
   /**

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Blocker } from '../../model/ledger';
 import type { JournalEntry } from '../../model/operation';
 import type { Database } from '../connection/pool';
 import { toEntry } from '../rows';
@@ -59,6 +60,25 @@ export async function readNewestEntry(database: Database): Promise<number> {
       .executeTakeFirst(),
   );
   return Number(newest?.id ?? 0);
+}
+
+/** See Ledger.executingOn. */
+export async function executingOn(
+  database: Database,
+  volumeIds: readonly string[],
+): Promise<Map<string, Blocker>> {
+  if (volumeIds.length === 0) return new Map();
+  const { rows } = await database.query((db) =>
+    sql<{ id: string; appliance_id: string; executing_volume: string }>`
+      SELECT id, appliance_id, executing_volume FROM volume_operations FORCE INDEX (unique_executing_volume)
+      WHERE executing_volume IN (${sql.join(volumeIds)})`.execute(db),
+  );
+  return new Map(
+    rows.map(({ id, appliance_id, executing_volume }) => [
+      executing_volume,
+      { id, applianceId: appliance_id },
+    ]),
+  );
 }
 
 /** See Ledger.isWorkedOn. Of the entries only the newest are read, however long the journal is. */

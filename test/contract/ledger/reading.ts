@@ -42,6 +42,20 @@ export function describeReading(suite: LedgerSuite): void {
       expect(await ids({ type: 'delete' })).toEqual([]);
     });
 
+    it('names what executes on each of some volumes, of whichever appliance', async () => {
+      const mine = await executing(attach(A, APPLIANCE));
+      await ask(detach(A));
+      const theirs = await ledger.takeOver(OTHER_VM, 'their daemon');
+      const { operation } = await ledger.accept(theirs, detach(B));
+      expect(await ledger.executingOn([A, B])).toEqual(
+        new Map([[A, { id: mine.id, applianceId: APPLIANCE }]]),
+      );
+      await ledger.claim(theirs, 1);
+      expect((await ledger.executingOn([A, B])).get(B)).toEqual({ id: operation.id, applianceId: OTHER_VM });
+      expect(await ledger.executingOn([OTHER_VM])).toEqual(new Map());
+      expect(await ledger.executingOn([])).toEqual(new Map());
+    });
+
     it('finds a whole id wherever it names the operation, its volume or its VM', async () => {
       const one = await ask(attach(A, APPLIANCE));
       const two = await ask(attach(B, OTHER_VM));

@@ -77,6 +77,23 @@ describe('401', () => {
     expect((await rig.journal(operation)).length).toBeLessThanOrEqual(20);
   });
 
+  it('holds up what waits behind it, which says so; one that has only its turn before others holds nothing up', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 10 * SECOND_MS } } });
+    const { operations } = rig.domain;
+    const { id } = await rig.volume();
+    const operation = await attach(rig, id);
+    await rig.untilSent('attachVolume');
+    const behind = await rig.request('detach', { volume_id: id });
+    await rig.pass(SECOND_MS);
+    expect((await operations.read(behind)).waitReason).toBeNull();
+    away(rig, 60 * MINUTE_MS);
+    await rig.pass(MINUTE_MS);
+    const told = await operations.read(behind);
+    expect(told).toMatchObject({ status: 'pending', waitReason: expect.stringContaining('401') });
+    expect(told.waitReason).toContain(operation);
+    expect((await operations.list({ limit: 10 })).find(({ id }) => id === behind)).toEqual(told);
+  });
+
   it('for an hour after a detach that was accepted, across a restart of the daemon', async () => {
     const rig = await Rig.start({ model: { latencies: { detach: 10 * SECOND_MS } } });
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });

@@ -28,6 +28,7 @@ describe('an operation that another appliance was executing', () => {
     const told = await operations.read(ours);
     expect(told).toMatchObject({ status: 'pending', waitReason: expect.stringContaining(theirs) });
     expect(told.waitReason).toContain(vmId);
+    expect((await operations.list({ limit: 10 })).find(({ id }) => id === ours)).toEqual(told);
     expect(rig.calls).toEqual([]);
   });
 

@@ -63,7 +63,7 @@ async function waiting(
     },
     isOwner,
     heldOn: () => null,
-    isBusyWith: () => false,
+    runningOn: () => null,
     applianceId: () => applianceId,
     admit: () => {},
   });
