@@ -1,4 +1,4 @@
-import { CloudError } from '../../cloudstack/cloud';
+import { CloudError, type CloudErrorKind } from '../../cloudstack/cloud';
 import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -16,16 +16,24 @@ export function callOf(action: Action): string {
  * How long a call may fail in a row, in ms. A send that fails although the reads right before it succeed has
  * a problem of its own, so it is given up after a while; while CloudStack as a whole is away, everything
  * waits without limit. A 401 never had an effect and may be temporary; but once CloudStack has accepted
- * something, the operation waits without limit. Pure.
+ * something, the operation waits without limit. So it does for a job that the key may not ask about any more: given
+ * up, its effect would stay without the rest of the operation, and the volume would wait for the job all the same. Pure.
  */
 function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): number {
   const away = error.kind === 'network' || error.kind === 'configuration';
   if (error.kind === 'authentication')
     return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;
-  if (kind === 'await-job') return away ? Number.POSITIVE_INFINITY : LIMITS.JOB_DEADLINE_MS;
+  if (kind === 'await-job')
+    return away || NOT_TOLD.has(error.kind) ? Number.POSITIVE_INFINITY : LIMITS.JOB_DEADLINE_MS;
   if (kind !== 'send' && away) return Number.POSITIVE_INFINITY;
   return LIMITS.RESOURCE_RETRY_DEADLINE_MS;
 }
+
+/**
+ * What a question about a job is answered with when the role of the key has changed, and to users also when something
+ * is wrong inside CloudStack (530): none of them says anything about the job.
+ */
+const NOT_TOLD: ReadonlySet<CloudErrorKind> = new Set(['permission', 'unsupported', 'internal']);
 
 /** A call of a run that has just failed. */
 interface FailedCall {

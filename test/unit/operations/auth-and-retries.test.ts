@@ -108,6 +108,28 @@ describe('401', () => {
   });
 });
 
+describe('a key that may not ask about a job any more', () => {
+  it.each([531, 432, 530])(
+    '%d for three hours: the operation waits, says why, and goes on once it may ask again',
+    async (code) => {
+      const rig = await Rig.start({ model: { latencies: { attach: 10 * SECOND_MS } } });
+      const { id } = await rig.volume();
+      const operation = await attach(rig, id);
+      await rig.untilSent('attachVolume');
+      rig.model.faults.add({ command: 'queryAsyncJobResult', kind: 'status', code, times: 1_000_000 });
+      await rig.pass(180 * MINUTE_MS);
+      const why = expect.stringContaining(`CloudStack API error ${code}`);
+      expect(await rig.operation(operation)).toMatchObject({ status: 'executing', waitReason: why });
+      expect(rig.domain.ownership.engine?.status()).toMatchObject([{ waiting: { reason: why } }]);
+      expect((await rig.journal(operation)).length).toBeLessThanOrEqual(20);
+      rig.model.faults.clear();
+      expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+      expect((await rig.ledger.readMapping(id))?.vmId).toBe(rig.here);
+      expect(rig.calls).toEqual(['attachVolume']);
+    },
+  );
+});
+
 /** What a single call is answered. */
 const ANSWERS: readonly Pick<Fault, 'kind' | 'code'>[] = [
   { kind: 'status', code: 530 },

@@ -23,6 +23,10 @@ describe('what a run does about an error', () => {
     ['network', 'send', false, LIMITS.RESOURCE_RETRY_DEADLINE_MS],
     ['network', 'read-volume', false, FOREVER_MS],
     ['network', 'await-job', true, FOREVER_MS],
+    ['permission', 'await-job', true, FOREVER_MS],
+    ['unsupported', 'await-job', true, FOREVER_MS],
+    ['internal', 'await-job', true, FOREVER_MS],
+    ['resource', 'await-job', true, LIMITS.JOB_DEADLINE_MS],
   ])('%s at %s, accepted %s: %d ms of patience', (kind, call, accepted, patience) => {
     const error = cloudError(kind);
     expect(reaction(error, patience, { kind: call, accepted })).toMatchObject({ do: 'retry' });
