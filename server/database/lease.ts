@@ -63,7 +63,7 @@ export async function takeOver(
   const until = seen.lease && new Date(seen.lease.until);
   const { numAffectedRows } = await database.urgent((db) =>
     sql`UPDATE appliances SET epoch = ${number}, owner = ${owner}, since = ${since}, instance = ${instance},
-        lease_until = ${IN_A_LEASE}
+        lease_until = ${IN_A_LEASE}, renewals = 0
       WHERE id = ${applianceId} AND epoch = ${seen.epoch} AND ${LEASE_UNTIL} <=> ${until}`.execute(db),
   );
   if (numAffectedRows !== 1n) throw leaseLost();
@@ -79,12 +79,20 @@ function nextEpoch(seen: Owner | null, at: number): number {
   return Math.max((seen?.epoch ?? 0) + 1, Math.floor(at / 1000));
 }
 
-/** See Ledger.renewLease. */
-export async function renewLease(database: Database, { applianceId, number }: Epoch): Promise<void> {
+/**
+ * See Ledger.renewLease.
+ *
+ * @param renewal which one of this epoch it is: greater than that of any before it, answered or not. The row of a
+ * server that lags, or was restored, may have a smaller one than the last; a greater one has somebody else written.
+ */
+export async function renewLease(
+  database: Database,
+  { applianceId, number }: Epoch,
+  renewal: number,
+): Promise<void> {
   const { numAffectedRows } = await database.urgent((db) =>
-    sql`UPDATE appliances SET lease_until = ${IN_A_LEASE} WHERE id = ${applianceId} AND epoch = ${number}`.execute(
-      db,
-    ),
+    sql`UPDATE appliances SET lease_until = ${IN_A_LEASE}, renewals = ${renewal}
+      WHERE id = ${applianceId} AND epoch = ${number} AND renewals < ${renewal}`.execute(db),
   );
   if (numAffectedRows !== 1n) throw leaseLost();
 }

@@ -2,29 +2,30 @@ import { sql } from 'kysely';
 import { type Random, systemRandom } from '../core/clock';
 import { mapInTurns } from '../core/concurrency/map-in-turns';
 import { LIMITS } from '../core/limits';
-import type {
-  Accepted,
-  Adoption,
-  Blocker,
-  CancelOutcome,
-  Claim,
-  Claimed,
-  Crash,
-  Epoch,
-  ExportFilter,
-  Ledger,
-  MappingEffect,
-  MappingPlace,
-  NewOperation,
-  OpenJob,
-  OperationChange,
-  OperationCounts,
-  OperationFilter,
-  Owner,
-  Pruned,
-  Pruning,
-  Release,
-  VolumeRows,
+import {
+  type Accepted,
+  type Adoption,
+  type Blocker,
+  type CancelOutcome,
+  type Claim,
+  type Claimed,
+  type Crash,
+  type Epoch,
+  type ExportFilter,
+  isSameEpoch,
+  type Ledger,
+  type MappingEffect,
+  type MappingPlace,
+  type NewOperation,
+  type OpenJob,
+  type OperationChange,
+  type OperationCounts,
+  type OperationFilter,
+  type Owner,
+  type Pruned,
+  type Pruning,
+  type Release,
+  type VolumeRows,
 } from '../model/ledger';
 import type {
   Caller,
@@ -86,6 +87,8 @@ export class MysqlLedger implements Ledger {
   private readonly now: () => number;
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
+  /** The number of the last renewal of the lease, answered or not. */
+  private renewals: { readonly epoch: Epoch; readonly last: number } | null = null;
 
   constructor(
     private readonly database: Database,
@@ -113,7 +116,9 @@ export class MysqlLedger implements Ledger {
   }
 
   renewLease(epoch: Epoch): Promise<void> {
-    return renewLease(this.database, epoch);
+    const { last } = this.renewals && isSameEpoch(this.renewals.epoch, epoch) ? this.renewals : { last: 0 };
+    this.renewals = { epoch, last: last + 1 };
+    return renewLease(this.database, epoch, last + 1);
   }
 
   releaseLease(epoch: Epoch): Promise<void> {

@@ -122,6 +122,7 @@ interface AppliancesTable {
   lease_until: NullableTime;
   instance: Generated<string>;
   probed_at: NullableTime;
+  renewals: Generated<number>;
 }
 
 interface TotalsTable {

@@ -12,7 +12,7 @@ import type { Owner } from './ledger';
  *   Taking --> Standby: the row is not as it was judged (LEASE_LOST), or no answer
  *   Taking --> Owner: a greater epoch is committed
  *   Owner --> Owner: renewed, LEASE_HOLD_MS more from the moment the renewal was sent
- *   Owner --> Standby: another epoch (LEASE_LOST)
+ *   Owner --> Standby: another epoch, or a later renewal of this one than ours (LEASE_LOST)
  *   Owner --> Standby: LEASE_HOLD_MS have passed since the last good renewal was sent
  *   Owner --> Draining: SIGTERM, still renewing
  *   Draining --> [*]: released, the next one begins at once

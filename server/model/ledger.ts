@@ -49,7 +49,10 @@ export interface Ledger {
   takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch>;
   /** Who owns the appliance by the row, or null when nobody ever did. May be old by what is on its way. */
   readOwner(applianceId: string): Promise<Owner | null>;
-  /** Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over. */
+  /**
+   * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over, or another
+   * process renews under this very epoch: a copy of this one, as a snapshot of the machine with its memory makes it.
+   */
   renewLease(epoch: Epoch): Promise<void>;
   /** Lets the next owner begin at once. Nothing when another owner has taken over. */
   releaseLease(epoch: Epoch): Promise<void>;

@@ -14,6 +14,7 @@ import { addVolumeLife } from './013-volume-life';
 import { addCancelCallers } from './016-cancel-callers';
 import { addAcceptedAt } from './017-accepted-at';
 import { addReturns } from './018-returns';
+import { addRenewals } from './019-renewals';
 
 export interface Migration {
   readonly id: string;
@@ -38,4 +39,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: '016-cancel-callers', run: addCancelCallers },
   { id: '017-accepted-at', run: addAcceptedAt },
   { id: '018-returns', run: addReturns },
+  { id: '019-renewals', run: addRenewals },
 ];

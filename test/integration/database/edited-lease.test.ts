@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
+import { DaemonError } from '~/server/core/errors';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
@@ -86,4 +87,39 @@ it('a row that was brought back from a backup gives nobody the number of the own
   expect(standby).not.toBe(running);
   const renewing = ledger.renewLease({ applianceId: HERE, number: running });
   await expect(renewing).rejects.toMatchObject({ code: 'LEASE_LOST' });
+});
+
+/** The process as a snapshot of its machine holds it, memory and all. */
+const snapshot = (): MysqlLedger => Object.assign(Object.create(MysqlLedger.prototype), ledger);
+
+it('of a machine that was restored with its memory the renewals are refused: it has an epoch that others have gone on under', async () => {
+  const epoch = { applianceId: HERE, number: first };
+  await ledger.renewLease(epoch);
+  const [restored, another] = [snapshot(), snapshot()];
+  await ledger.renewLease(epoch);
+  await expect(restored.renewLease(epoch)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  await ledger.renewLease(epoch);
+  // One after the other, as two that run side by side do.
+  await expect(another.renewLease(epoch)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  await expect(another.renewLease(epoch)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  // What was restored begins anew, under an epoch of its own, and that of the copy ends.
+  const seen = await restored.readOwner(HERE);
+  await restored.renewLease(await restored.takeOver(HERE, 'restored', { seen, instance: 'a' }));
+  await expect(ledger.renewLease(epoch)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+});
+
+it('a renewal whose answer is lost is not taken for that of another process, nor is a server that lags', async () => {
+  const epoch = { applianceId: HERE, number: first };
+  await ledger.renewLease(epoch);
+  const { urgent } = pool;
+  const loses = vi.spyOn(pool, 'urgent').mockImplementationOnce(async (work) => {
+    await urgent(work);
+    throw new DaemonError('DATABASE_UNAVAILABLE', 'the answer is lost');
+  });
+  await expect(ledger.renewLease(epoch)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+  loses.mockRestore();
+  await ledger.renewLease(epoch);
+  await edit('UPDATE appliances SET renewals = 1');
+  await ledger.renewLease(epoch);
+  expect((await ledger.readOwner(HERE))?.lease?.leftMs).toBeGreaterThan(0);
 });
