@@ -4,6 +4,8 @@ import type { Epoch, Ledger } from '~/server/model/ledger';
 import { A, APPLIANCE, attach, B, create, detach, errorCode, OTHER_VM, refusal, T0 } from './fixtures';
 import type { LedgerSuite, LedgerWorld } from './ledger-suite';
 
+const detachKeyed = (key: string | null) => detach(A, { idempotencyKey: key });
+
 export function describeAccepting(suite: LedgerSuite): void {
   const { ask, executing, end } = suite;
 
@@ -202,6 +204,26 @@ export function describeAccepting(suite: LedgerSuite): void {
       expect([again.outcome, again.operation.id === detached.operation.id]).toEqual(['accepted', false]);
       // Without a key nobody says that it is another one.
       expect((await ledger.accept(epoch, detach(A))).operation.id).toBe(again.operation.id);
+    });
+
+    it('of two keys that come together for one without a key one joins it, and each goes on naming its own', async () => {
+      for (const request of [(key: string | null) => create('one', { idempotencyKey: key }), detachKeyed]) {
+        const first = await ledger.accept(epoch, request(null));
+        const keys = [1, 2, 3].map((n) => `${request(null).type} ${n}`);
+        const together = await Promise.all(keys.map((key) => ledger.accept(epoch, request(key))));
+        expect(together.map(({ outcome }) => outcome).sort()).toEqual(['accepted', 'accepted', 'joined']);
+        const ids = together.map(({ operation }) => operation.id);
+        expect(new Set(ids).size).toBe(3);
+        expect(ids).toContain(first.operation.id);
+        await ledger.claim(epoch, 10);
+        const executing = await ledger.listOperations({ status: 'executing', limit: 10 });
+        for (const { id } of executing) await suite.end(id);
+        for (const [index, key] of keys.entries())
+          expect(await ledger.accept(epoch, request(key))).toMatchObject({
+            outcome: 'replayed',
+            operation: { id: ids[index] },
+          });
+      }
     });
 
     it('joins creates by their body, whatever was created in between', async () => {
