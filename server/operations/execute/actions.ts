@@ -99,7 +99,9 @@ async function intend(
   const jobId = run.parts.random.uuid();
   // The disks that are here without this attach.
   const seen = step === 'attach-volume' ? rememberDisks(await run.parts.watcher.scan()) : {};
-  const intent = { step, state: 'intent' as const, data: { ...data, ...seen, job_id: jobId } };
+  // How old a revert is decides about another send, and our clock may be wrong now and right by then.
+  const clocks = step === 'revert-volume' ? { cloud_ahead_ms: run.parts.cloud.clockSkewMs() } : {};
+  const intent = { step, state: 'intent' as const, data: { ...data, ...seen, ...clocks, job_id: jobId } };
   const check = checked && { step: 'check' as const, state: 'done' as const, data: checked };
   await run.record({ entries: check ? [check, intent] : [intent] });
   run.forget(['job', 'guards']);

@@ -117,13 +117,17 @@ async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Fact
 
 /**
  * By wall clocks, because the intent may be from before a restart; one that was set far leaves the age unknown. By that
- * of CloudStack, too, as its answers have just shown it: ours is behind by days when a paused guest goes on.
+ * of CloudStack, too, as its answers have just shown it: ours is behind by days when a paused guest goes on. And by that
+ * of CloudStack then and now: ours may have been ahead when the intent was written, and set right since then.
  */
 function mayBeDeleted({ journal, parts: { clock, cloud } }: RunContext, jobId: string): boolean {
   const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
   if (intent === undefined) return true;
   const age = clock.now() - intent.at;
-  return [age, age + (cloud.clockSkewMs() ?? 0)].some((ms) => Math.abs(ms) > LIMITS.JOB_SURELY_KEPT_MS);
+  const ahead = cloud.clockSkewMs() ?? 0;
+  const { cloud_ahead_ms: aheadThen } = intent.data;
+  const ages = [age, age + ahead, age + ahead - (typeof aheadThen === 'number' ? aheadThen : 0)];
+  return ages.some((ms) => Math.abs(ms) > LIMITS.JOB_SURELY_KEPT_MS);
 }
 
 /** While a disk, its users, or what tells of a daemon elsewhere, were waited for, somebody may have moved the volume. */

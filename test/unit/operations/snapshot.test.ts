@@ -416,6 +416,24 @@ describe('a revert', () => {
     expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
   });
 
+  it('nor where the clock was a day ahead when it was sent, and has been set since then: CloudStack’s goes on', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const aheadMs = 25 * 60 * MINUTE_MS;
+    the.rig.clock.set(aheadMs);
+    the.rig.cloud.skewMs = -aheadMs;
+    the.rig.model.faults.add({ command: 'revertSnapshot', kind: 'drop-reply-after-effect' });
+    const request = { volume_id: the.volume.id, snapshot_id: snapshotId };
+    const id = await the.rig.request('revert', request);
+    await the.rig.untilSent('revertSnapshot');
+    await the.rig.restart(aheadMs);
+    the.rig.clock.set(-aheadMs);
+    the.rig.cloud.skewMs = 0;
+    const ended = await the.rig.ended(id);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(the.rig.model.effectsOf(the.volume.id, 'revert')).toBe(1);
+  });
+
   it('that is given up without an answer says that it may have happened', async () => {
     const the = await world();
     const snapshotId = await taken(the);
