@@ -96,6 +96,10 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return { ...owner, lease: until === null ? null : { until, leftMs: until - this.databaseNow() } };
   }
 
+  readNeighbour(applianceId: string): Promise<Owner | null> {
+    return this.readOwner(applianceId);
+  }
+
   async renewLease(epoch: Epoch): Promise<void> {
     this.assertEpoch(epoch);
     this.setLease(epoch, this.databaseNow() + LIMITS.LEASE_MS);

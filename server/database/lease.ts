@@ -14,9 +14,13 @@ const IN_A_LEASE = sql`NOW(3) + INTERVAL ${sql.lit(LIMITS.LEASE_MS * 1000)} MICR
  */
 const LEASE_UNTIL = sql`IF(TO_DAYS(lease_until) > 0, lease_until, NULL)`;
 
-/** See Ledger.readOwner. */
-export async function readOwner(database: Database, applianceId: string): Promise<Owner | null> {
-  const { rows } = await database.urgent((db) =>
+/** See Ledger.readOwner and Ledger.readNeighbour; only the connections of `query` wait for other nodes. */
+export async function readOwner(
+  database: Database,
+  applianceId: string,
+  lane: 'urgent' | 'query' = 'urgent',
+): Promise<Owner | null> {
+  const { rows } = await database[lane]((db) =>
     sql<{
       owner: string;
       epoch: number;

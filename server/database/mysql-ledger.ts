@@ -115,6 +115,10 @@ export class MysqlLedger implements Ledger {
     return readOwner(this.database, applianceId);
   }
 
+  readNeighbour(applianceId: string): Promise<Owner | null> {
+    return readOwner(this.database, applianceId, 'query');
+  }
+
   renewLease(epoch: Epoch): Promise<void> {
     const { last } = this.renewals && isSameEpoch(this.renewals.epoch, epoch) ? this.renewals : { last: 0 };
     this.renewals = { epoch, last: last + 1 };

@@ -50,6 +50,11 @@ export interface Ledger {
   /** Who owns the appliance by the row, or null when nobody ever did. May be old by what is on its way. */
   readOwner(applianceId: string): Promise<Owner | null>;
   /**
+   * The same of the appliance of another daemon, after everything that any node of a cluster had committed before: who
+   * asks makes no write of it that fails where the row has changed.
+   */
+  readNeighbour(applianceId: string): Promise<Owner | null>;
+  /**
    * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over, or another
    * process renews under this very epoch: a copy of this one, as a snapshot of the machine with its memory makes it.
    */

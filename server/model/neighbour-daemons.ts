@@ -27,17 +27,20 @@ export class NeighbourDaemons {
   private readonly watches = new Map<string, LeaseWatch>();
 
   constructor(
-    private readonly ledger: Pick<Ledger, 'readOwner'>,
+    private readonly ledger: Pick<Ledger, 'readNeighbour'>,
     private readonly clock: Clock,
   ) {}
 
   /** null: no daemon with this database ever ran there. */
   async look(vmId: string): Promise<NeighbourLook | null> {
-    const row = await this.ledger.readOwner(vmId);
+    const sentAt = this.clock.monotonic();
+    const row = await this.ledger.readNeighbour(vmId);
     if (row === null) return null;
     const watch = this.watches.get(vmId) ?? new LeaseWatch();
     this.watches.set(vmId, watch);
-    const unchangedMs = watch.unchangedMs(row, this.clock.monotonic());
+    const answeredAt = this.clock.monotonic();
+    // The row is as old as the question: an answer that was long under way tells nothing of that time.
+    const unchangedMs = Math.max(0, watch.unchangedMs(row, answeredAt) - (answeredAt - sentAt));
     const verdict = judgeLease({ owner: row, unchangedMs, hasEnded: false });
     const toldInMs = verdict.free || holdsLease(row) ? 0 : verdict.waitMs;
     return { owner: row.owner, row, runs: !verdict.free, toldInMs };

@@ -120,3 +120,20 @@ it('where their daemon comes back between the look and the take-over, it is name
   }
   expect((await read(left.first)).status).toBe('executing');
 });
+
+it('whether their daemon runs is not asked on the connection of the lease, whose node may lag behind the others', async () => {
+  const seen = await ours.readOwner(OTHER_VM);
+  await theirs.takeOver(OTHER_VM, 'their daemon again');
+  // A node of a cluster that has not applied it yet: only reads of the other connections wait for that.
+  const lags = vi.spyOn(ours, 'readOwner').mockResolvedValue(seen);
+  const urgent = vi
+    .spyOn(pool, 'urgent')
+    .mockRejectedValue(new Error('the connection of the lease was used'));
+  try {
+    const look = await new NeighbourDaemons(ours, systemClock).look(OTHER_VM);
+    expect(look).toMatchObject({ owner: 'their daemon again', runs: true });
+  } finally {
+    lags.mockRestore();
+    urgent.mockRestore();
+  }
+});

@@ -62,6 +62,22 @@ describe('whether the daemon of another appliance runs', () => {
     expect(await neighbours.look(THEIRS)).toMatchObject({ runs: true, toldInMs: LEASE_MS });
   });
 
+  it('an answer that was long under way is not taken for a time in which nobody renewed', async () => {
+    const { neighbours, ledger, epoch, database, clock } = await withNeighbour();
+    database.aheadMs = 86_400_000;
+    await neighbours.look(THEIRS);
+    const { readOwner } = ledger;
+    ledger.readOwner = async (vmId) => {
+      const row = await readOwner.call(ledger, vmId);
+      await clock.sleep(LEASE_MS);
+      return row;
+    };
+    const look = neighbours.look(THEIRS);
+    await clock.advance(LEASE_MS);
+    await ledger.renewLease(epoch);
+    expect(await look).toMatchObject({ runs: true, toldInMs: LEASE_MS });
+  });
+
   it('the clock of the database was set back, so that its lease lasts for a day: no, once nobody renews it', async () => {
     const { neighbours, database, clock } = await withNeighbour();
     database.aheadMs = -86_400_000;
