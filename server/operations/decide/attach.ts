@@ -265,7 +265,7 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   const said = call.at === 'ended' && call.text !== null ? `; the attach ended with: ${call.text}` : '';
   return giveUp(
     'DEVICE_STILL_PRESENT',
-    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)${said}`,
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk, or one that may be it (ghost disk)${said}`,
     { volume_id: goal.volumeId },
   );
 }

@@ -159,7 +159,7 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   if (byUs && !s.facts.gone)
     return giveUp(
       'DEVICE_STILL_PRESENT',
-      `Volume ${volumeId} is deleted, but this guest still has its disk (ghost disk)`,
+      `Volume ${volumeId} is deleted, but this guest still has its disk, or one that may be it (ghost disk)`,
       { volume_id: volumeId },
     );
   const message = byUs ? 'Volume deleted successfully' : 'Volume was already absent from CloudStack';

@@ -258,7 +258,7 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   if (s.facts.gone) return null;
   return giveUp(
     'DEVICE_STILL_PRESENT',
-    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk (ghost disk)`,
+    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk, or one that may be it (ghost disk)`,
     {
       volume_id: goal.volumeId,
     },

@@ -1,10 +1,14 @@
 import { LIMITS } from '../../core/limits';
-import type { DeviceSnapshot } from '../../devices/device';
+import type { DisksBefore } from '../../devices/correlation';
+import type { Device, DeviceSnapshot } from '../../devices/device';
 import { plugHasLeft, plugIsHere, type RecordedIdentity } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
-import type { JsonObject, Mapping } from '../../model/operation';
+import type { JsonObject, Mapping, Operation } from '../../model/operation';
+import { intentOf } from '../decide/intent';
 import type { Action } from '../decision';
+import { Journal } from '../journal';
 import { deviceOfVolume, namesOfOthers } from './disk-use';
+import { disksBefore } from './disks-before';
 import { exportedDevice } from './exports';
 import { learnNeighbour } from './neighbour';
 import type { RunContext } from './run-context';
@@ -15,6 +19,11 @@ type AwaitGone = Extract<Action, { do: 'await-gone' }>;
 interface Clues {
   /** The volume's last known plug. */
   readonly disk: RecordedIdentity | null;
+  /**
+   * What the guest had before each attach of the volume to it that came to no mapping: such a call may have plugged its
+   * disk all the same, as one that has come since and does not tell whose it is.
+   */
+  readonly lost: readonly DisksBefore[];
   /** Of this appliance. */
   readonly mappings: readonly Mapping[];
 }
@@ -24,19 +33,32 @@ interface Clues {
  * `timeoutMs`. Throws DATABASE_UNAVAILABLE.
  */
 export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boolean> {
-  const { watcher } = run.parts;
+  const { watcher, clock } = run.parts;
   const { timeoutMs } = action;
+  const until = clock.monotonic() + timeoutMs;
   const first = await watcher.scan();
   const row = await run.active(() => run.parts.ledger.readMapping(action.volumeId));
   if (await isOfNeighbour(run, row)) return false;
-  const clues = await readClues(run, action.volumeId, row, first);
+  let clues = await readClues(run, action.volumeId, row, first);
   const gone = (snapshot: DeviceSnapshot) => (isGone(snapshot, action, clues) ? true : null);
   if (gone(first)) return true;
   const quickMs = Math.min(timeoutMs, LIMITS.QUIET_WAIT_MS);
   if (await watcher.waitFor(gone, { timeoutMs: quickMs, signal: run.signal })) return true;
   if (timeoutMs <= quickMs || run.signal.aborted) return false;
-  await run.announce('await-gone', 'CloudStack has detached the volume, and this guest still has its disk');
-  return (await watcher.waitFor(gone, { timeoutMs: timeoutMs - quickMs, signal: run.signal })) ?? false;
+  await run.announce(
+    'await-gone',
+    clues.lost.length === 0
+      ? 'CloudStack has detached the volume, and this guest still has its disk'
+      : 'CloudStack has detached the volume, and this guest has a disk that may be its own',
+  );
+  for (;;) {
+    const leftMs = Math.max(0, until - clock.monotonic());
+    // A disk that may be its own may come to be another volume's meanwhile.
+    const waitMs = clues.lost.length === 0 ? leftMs : Math.min(leftMs, LIMITS.CONTESTED_DISK_POLL_MS);
+    if (await watcher.waitFor(gone, { timeoutMs: waitMs, signal: run.signal })) return true;
+    if (waitMs === leftMs || run.signal.aborted) return false;
+    clues = { ...clues, mappings: await readMappings(run) };
+  }
 }
 
 /** Does another daemon that runs still count the disk as its own? Nobody else sees that guest. */
@@ -59,12 +81,24 @@ function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues
  * behind. Where the volume's own plug is known and has left, no other disk is asked: one that is broken for good
  * must not keep every volume here.
  */
-function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, mappings }: Clues): boolean {
-  if (disk !== null && plugHasLeft(disk, snapshot)) return false;
+function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, lost, mappings }: Clues): boolean {
+  const hasLeft = disk !== null && plugHasLeft(disk, snapshot);
+  if (hasLeft && lost.length === 0) return false;
   const known = namesOfOthers(snapshot, volumeId, mappings);
-  return snapshot.devices.some(
-    ({ name, root, serialState }) => serialState === 'unreadable' && root !== true && !known.has(name),
+  const silent = snapshot.devices.filter(
+    ({ name, root, serial }) => root !== true && !known.has(name) && !isVolumeSerial(serial),
   );
+  return silent.some(
+    (device) =>
+      (!hasLeft && device.serialState === 'unreadable') ||
+      lost.some((before) => hasComeSince(before, device, snapshot.bootId)),
+  );
+}
+
+/** After a reboot every disk is new, and nothing tells. */
+function hasComeSince(before: DisksBefore, { path, diskseq }: Device, bootId: string | null): boolean {
+  if (before.bootId !== bootId) return false;
+  return !before.disks.some((disk) => disk.path === path && disk.diskseq === diskseq);
 }
 
 /**
@@ -78,14 +112,19 @@ async function readClues(
   row: Mapping | null,
   snapshot: DeviceSnapshot,
 ): Promise<Clues> {
-  const { ledger, policy } = run.parts;
-  const { applianceVmId } = policy();
+  const { applianceVmId } = run.parts.policy();
   const mapping = row?.vmId === applianceVmId ? row : null;
   const allTell = snapshot.devices.every(({ root, serial }) => root === true || isVolumeSerial(serial));
-  if (allTell || applianceVmId === null) return { disk: mapping, mappings: [] };
-  const mappings = await run.active(() => ledger.listMappings(applianceVmId));
-  const disk = mapping ?? (await exportedDisk(run, volumeId, snapshot)) ?? (await ghostLeftBy(run, volumeId));
-  return { disk, mappings };
+  if (allTell || applianceVmId === null) return { disk: mapping, lost: [], mappings: [] };
+  const mappings = await readMappings(run);
+  const disk = mapping ?? (await exportedDisk(run, volumeId, snapshot));
+  return disk ? { disk, lost: [], mappings } : { ...(await leftByOperations(run, volumeId)), mappings };
+}
+
+async function readMappings(run: RunContext): Promise<readonly Mapping[]> {
+  const { ledger, policy } = run.parts;
+  const { applianceVmId } = policy();
+  return applianceVmId === null ? [] : run.active(() => ledger.listMappings(applianceVmId));
 }
 
 /**
@@ -103,28 +142,62 @@ async function exportedDisk(
 }
 
 /**
- * The disk that this operation, or the last one on this volume, saw staying in the guest. It has removed the
- * mapping; where the disk shows no serial, or hangs, its journal is the only thing that still names it.
+ * The disk that this operation, or the last one on this volume, saw staying in the guest: it has removed the
+ * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it. And what
+ * the guest had before attaches that have failed since.
  */
-async function ghostLeftBy(run: RunContext, volumeId: string): Promise<RecordedIdentity | null> {
+async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick<Clues, 'disk' | 'lost'>> {
   const ours = run.journal.done('unmap');
-  if (ours) return identityIn(ours);
+  if (ours) return { disk: identityIn(ours), lost: [] };
   const { ledger } = run.parts;
   const limit = LIMITS.RECENT_OPERATIONS;
+  const settled = await settledBy(run, volumeId);
+  const lost: DisksBefore[] = [];
   // All of them: those that were tried in vain since do not name the disk.
   let before: number | undefined;
   for (;;) {
     const filter = { volumeId, status: 'failed', limit, before } as const;
     const ended = await run.active(() => ledger.listOperations(filter));
-    for (const { id, errorCode } of ended) {
-      if (errorCode !== 'DEVICE_STILL_PRESENT') continue;
-      const entries = await run.active(() => ledger.readJournal(id));
-      const unmapped = entries.findLast(({ step, state }) => step === 'unmap' && state === 'done');
-      if (unmapped) return identityIn(unmapped.data);
+    for (const operation of ended) {
+      const mayHavePlugged = isAttach(operation) && operation.sequence > settled;
+      const hasSeenIt = operation.errorCode === 'DEVICE_STILL_PRESENT';
+      if (!mayHavePlugged && !hasSeenIt) continue;
+      const journal = new Journal(await run.active(() => ledger.readJournal(operation.id)));
+      const unmapped = hasSeenIt ? journal.done('unmap') : null;
+      if (unmapped) return { disk: identityIn(unmapped), lost };
+      const seenBefore = mayHavePlugged ? beforePlugging(run, journal) : null;
+      if (seenBefore) lost.push(seenBefore);
     }
     before = ended.at(-1)?.sequence;
-    if (ended.length < limit || before === undefined) return null;
+    if (ended.length < limit || before === undefined) return { disk: null, lost };
   }
+}
+
+function isAttach({ type }: Operation): boolean {
+  return type === 'attach' || type === 'cleanup';
+}
+
+/**
+ * The last operation that has come to know the volume's disk, or that it has none here: what attaches before it may have
+ * left does not count any more. 0: none.
+ */
+async function settledBy(run: RunContext, volumeId: string): Promise<number> {
+  const types = ['attach', 'cleanup', 'detach'] as const;
+  const last = await Promise.all(
+    types.map((type) =>
+      run.active(() => run.parts.ledger.listOperations({ volumeId, type, status: 'completed', limit: 1 })),
+    ),
+  );
+  return Math.max(0, ...last.flat().map(({ sequence }) => sequence));
+}
+
+/** null: it has sent no attach to this guest, CloudStack has taken none, or its intent remembers nothing. */
+function beforePlugging(run: RunContext, journal: Journal): DisksBefore | null {
+  const { vmId } = intentOf(journal.intent('attach-volume'), false);
+  if (vmId !== run.parts.policy().applianceVmId) return null;
+  const mayBeTaken =
+    journal.wasAccepted('attach-volume') || journal.mutation('attach-volume').at === 'intended';
+  return mayBeTaken ? disksBefore(journal) : null;
 }
 
 function identityIn(data: JsonObject): RecordedIdentity {

@@ -68,6 +68,68 @@ describe('a guest whose data disks show no serial', () => {
     expect(rig.calls).toContain('attachVolume');
   });
 
+  describe('an attach that has failed and has plugged its disk all the same', () => {
+    const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
+
+    async function make() {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const other = await rig.volume();
+      await rig.run('attach', { volume_id: other.id, vm_id: rig.here });
+      const { id } = await rig.volume();
+      rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+      const attached = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+      expect(attached).toMatchObject({ status: 'failed' });
+      expect(rig.guest.devicePath(id)).not.toBeNull();
+      return { rig, id, other: other.id };
+    }
+
+    it('is no reason to call the volume detached, deleted or free for another VM while a disk may be its own', async () => {
+      const { rig, id } = await make();
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+      await rig.restart();
+      const sent = [...rig.calls];
+      expect(await rig.run('delete', { volume_id: id })).toMatchObject(still);
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') })).toMatchObject(still);
+      expect(rig.calls).toEqual(sent);
+    });
+
+    it('ends that doubt with the disk, and other volumes are in none', async () => {
+      const { rig, id, other } = await make();
+      const done = { status: 'completed' };
+      expect(await rig.run('detach', { volume_id: other })).toMatchObject(done);
+      expect(await rig.run('detach', { volume_id: (await rig.volume()).id })).toMatchObject(done);
+      await rig.guest.unplug(id);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(done);
+    });
+
+    it('is in doubt no longer once its disk was mapped, nor because of a disk that has come after that', async () => {
+      const { rig, id } = await make();
+      await rig.guest.unplug(id);
+      const done = { status: 'completed' };
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject(done);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(done);
+      const visitor = await rig.volume();
+      await rig.guest.plug({ volumeId: visitor.id, size: visitor.size, serial: '' });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(done);
+    });
+  });
+
+  it('the disk of another attach is not taken for one that a failed attach has left, once it is mapped', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const [failed, next] = [await rig.volume(), await rig.volume()];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+    await rig.run('attach', { volume_id: failed.id, vm_id: rig.here });
+    await rig.guest.unplug(failed.id);
+    rig.model.faults.add({ command: 'attachVolume', kind: 'late-device', ms: 5 * SECOND_MS });
+    const attach = await rig.request('attach', { volume_id: next.id, vm_id: rig.here });
+    while (rig.guest.devicePath(next.id) === null) await rig.pass(100);
+    const detach = await rig.request('detach', { volume_id: failed.id });
+    expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+    expect(await rig.ended(detach)).toMatchObject({ status: 'completed' });
+    const waits = (await rig.journal(detach)).filter(({ state }) => state === 'waiting');
+    expect(waits.map(({ data }) => data.reason)).toEqual([expect.stringContaining('that may be its own')]);
+  });
+
   describe('while the job of an attach that was given up is open', () => {
     async function make() {
       const attach = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
