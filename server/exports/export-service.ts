@@ -238,9 +238,9 @@ export class ExportService {
 
 /**
  * The row may be older than what has become of the volume: its disk here is then a ghost, and whoever has it
- * writes to it.
+ * writes to it. Throws VOLUME_ATTACHED_ELSEWHERE and DEVICE_IDENTITY_MISMATCH.
  */
-function refuseElsewhere(volumeId: string, vmId: string | null, applianceVmId: string): void {
+export function refuseElsewhere(volumeId: string, vmId: string | null, applianceVmId: string): void {
   if (vmId === applianceVmId) return;
   const details = { volume_id: volumeId, vm_id: vmId };
   if (vmId !== null)

@@ -1,21 +1,26 @@
+import { type Cloud, CloudError } from '../cloudstack/cloud';
+import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
 import { type ExportServer, type ExportTarget, rowOf, targetOf } from '../exports/export-server';
+import { refuseElsewhere } from '../exports/export-service';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
 import type { NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Drift } from './drift';
+import type { Observation } from './observation';
 import type { Repair, RepairStep } from './repair';
 
 /** What repairs use of the daemon. */
 export interface ApplyParts {
   readonly ledger: Ledger;
   readonly exports: ExportServer;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
   readonly watcher: { scan(): Promise<DeviceSnapshot> };
   /** Receives every repair. */
   readonly events: Pick<OperationEvents, 'publish'>;
@@ -38,6 +43,9 @@ export async function isOvertaken(
   return parts.isBusyWith(volumeId) || parts.ledger.isWorkedOn(volumeId, sinceEntry);
 }
 
+/** What the repairs were planned by. */
+type Observed = Pick<Observation, 'applianceVmId' | 'volumes'>;
+
 /** The progress of one repair. */
 interface Progress {
   readonly repair: Repair;
@@ -56,12 +64,13 @@ export async function applyAll(
   epoch: Epoch,
   repairs: readonly Repair[],
   sinceEntry: number,
+  observed: Observed,
 ): Promise<Drift[]> {
   const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
   for (const kind of ['withdraw', 'rows', 'publish'] as const) {
     const due = all.filter(({ repair }) => repair.steps.some((step) => step.kind === kind));
     await mapConcurrent(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
-      advance(parts, epoch, progress, kind, sinceEntry),
+      advance(parts, epoch, progress, kind, sinceEntry, observed),
     );
   }
   return all.map(outcome);
@@ -74,13 +83,14 @@ async function advance(
   progress: Progress,
   kind: RepairStep['kind'],
   sinceEntry: number,
+  observed: Observed,
 ): Promise<void> {
   const { repair } = progress;
   try {
     for (const step of repair.steps.filter((one) => one.kind === kind)) {
       if (progress.overtaken || progress.failure !== null) return;
       progress.overtaken = await isOvertaken(parts, repair, sinceEntry);
-      if (!progress.overtaken) await applyStep(parts, epoch, repair, step);
+      if (!progress.overtaken) await applyStep(parts, epoch, repair, step, observed);
     }
   } catch (error) {
     if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
@@ -103,6 +113,7 @@ async function applyStep(
   epoch: Epoch,
   { drift }: Repair,
   step: RepairStep,
+  observed: Observed,
 ): Promise<void> {
   const { ledger, exports, events } = parts;
   const audit = {
@@ -119,7 +130,7 @@ async function applyStep(
       await exports.withdraw(step.exportName);
       return repair([]);
     case 'publish': {
-      const record = await publish(parts, step);
+      const record = await publish(parts, step, observed);
       return record ? repair([{ kind: 'put-export', record }]) : undefined;
     }
     default:
@@ -130,11 +141,12 @@ async function applyStep(
 /**
  * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. To publish takes seconds:
  * whoever has withdrawn the export by then, or given it another access, has the last word. Throws
- * DEVICE_IDENTITY_MISMATCH.
+ * DEVICE_IDENTITY_MISMATCH, VOLUME_ATTACHED_ELSEWHERE and VOLUME_NOT_FOUND.
  */
 async function publish(
   parts: ApplyParts,
   step: Extract<RepairStep, { kind: 'publish' }>,
+  observed: Observed,
 ): Promise<NewExport | null> {
   const { ledger, exports } = parts;
   let published: ExportTarget | null = null;
@@ -149,6 +161,7 @@ async function publish(
     if (published !== null && published.readOnly === readOnly)
       return rowOf(published, exports.portOf(published), metadata);
     await requireSameDisk(parts, step);
+    await requireHere(parts, step.volumeId, observed);
     published = targetOf(step.volumeId, step.device, readOnly);
     await exports.publish(published);
   }
@@ -164,4 +177,23 @@ async function requireSameDisk(
   if (identity.ok && found?.size === device.size) return;
   const reason = identity.ok ? `${device.path} has another size now` : identity.reason;
   throw new DaemonError('DEVICE_IDENTITY_MISMATCH', `${exportName(volumeId)} is not published: ${reason}`);
+}
+
+/**
+ * The list that the export was planned by may be older than what somebody has done with the volume, and its disk here
+ * then a ghost: CloudStack is asked for it once more. One that cannot be asked, or does not show it, contradicts nothing;
+ * where it could not be asked for the list either, exports that are known to be right were planned only.
+ */
+async function requireHere(
+  { cloud }: ApplyParts,
+  volumeId: string,
+  { applianceVmId, volumes }: Observed,
+): Promise<void> {
+  if (volumes === null) return;
+  const now = await lookUpVolume(cloud, volumeId, applianceVmId).catch((error: unknown) => {
+    if (error instanceof CloudError) return null;
+    throw error;
+  });
+  if (now !== null && now.kind !== 'unknown')
+    refuseElsewhere(volumeId, requireVolume(now, volumeId).vmId, applianceVmId);
 }

@@ -71,7 +71,9 @@ export class SyncService {
       this.stuck(),
     );
     const { repairs, skipped, unavailable, unseen } = await this.examine(observation, sinceEntry, isShown);
-    const found = dryRun ? repairs.map(planned) : await applyAll(this.parts, epoch, repairs, sinceEntry);
+    const found = dryRun
+      ? repairs.map(planned)
+      : await applyAll(this.parts, epoch, repairs, sinceEntry, observation);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),

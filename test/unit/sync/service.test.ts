@@ -304,6 +304,38 @@ describe('the second look at what seems wrong', () => {
     expect(appliance.exports.links.get(exportName(id))).toBe('/dev/vdb');
   });
 
+  it.each([
+    ['was given to another VM', (appliance: MemoryAppliance) => appliance.otherVm],
+    ['was detached', () => null],
+  ])(
+    'an export is not opened for a volume that %s since the list, whose disk has stayed',
+    async (_, where) => {
+      const { appliance, id } = await withUnmapped();
+      await run(appliance);
+      appliance.exports.links.delete(exportName(id));
+      const published = () =>
+        appliance.exports.changes.filter((change) => change.startsWith('publish')).length;
+      const before = published();
+      afterTheList(appliance, () => void place(appliance, id, where(appliance)));
+      const report = await run(appliance);
+      expect(told(report)).toEqual(['missing-export failed']);
+      expect(report.drifts[0]?.message).toContain('its disk here');
+      expect(published()).toBe(before);
+      expect(told(await run(appliance))).toEqual(['ghost-disk reported']);
+    },
+  );
+
+  it('one that CloudStack cannot be asked about again is opened as its list says', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.exports.links.delete(exportName(id));
+    appliance.cloud.readVolume = async () => {
+      throw new CloudError('too many requests', { kind: 'rate-limit', outcome: 'not-started' });
+    };
+    expect(told(await run(appliance))).toEqual(['missing-export repaired']);
+    expect(appliance.exports.links.get(exportName(id))).toBe('/dev/vdb');
+  });
+
   it('one that cannot be made leaves what was known, with since when, and says so', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
