@@ -65,6 +65,7 @@ const VM_VOLUME: readonly Column<Reply<'listVmVolumes'>[number]>[] = [
   field('state'),
   sizeColumn('size', ({ size }) => size),
   timeColumn('attached_at', ({ attached_at }) => attached_at),
+  field('doubt'),
 ];
 
 export const vmNoun: Noun = {

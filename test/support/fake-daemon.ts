@@ -68,6 +68,8 @@ export class FakeDaemon implements Daemon {
   guest = snapshot();
   /** Why the volumes of a VM may not be all; null: they are. */
   incomplete: string | null = null;
+  /** Why a volume may not be on the VM that its row names. */
+  doubt: string | null = null;
   readonly records: ExportRecord[] = [exportRecord(VOLUME)];
   /** What CloudStack shows, by id, and how fresh that is. */
   readonly listed: ListedVolume[] = [
@@ -142,7 +144,9 @@ export class FakeDaemon implements Daemon {
       }),
     ofVm: async (id) =>
       this.answer(() => ({
-        volumes: this.mappings.filter(({ vmId }) => vmId === id),
+        volumes: this.mappings
+          .filter(({ vmId }) => vmId === id)
+          .map((mapping) => ({ ...mapping, doubt: this.doubt })),
         incomplete: this.incomplete,
       })),
     list: async (filter) =>

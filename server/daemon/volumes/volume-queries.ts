@@ -14,7 +14,7 @@ import { Unknowns } from '../unknowns';
 import { type ResolvedVolume, resolveVolume } from './resolve-volume';
 import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
 import { sliceOf, type VolumeFilter, type VolumePage } from './volume-list';
-import { type VmVolumes, withUnmapped } from './volumes-of-vm';
+import { byRows, type VmVolumes, withUnmapped } from './volumes-of-vm';
 
 interface VolumeParts {
   readonly exports: ExportServer;
@@ -168,11 +168,11 @@ export class VolumeQueries {
 
   /**
    * All volumes of one VM: the mappings and, on another VM than ours, also what CloudStack shows attached
-   * there without one. See ./volumes-of-vm.ts.
+   * there without one, and what it says against a row. See ./volumes-of-vm.ts.
    */
   async ofVm(vmId: string): Promise<VmVolumes> {
     const mappings = (await this.parts.ledger().listMappings(vmId)).map((mapping) => this.checked(mapping));
-    if (vmId === this.parts.applianceVmId()) return { volumes: mappings, incomplete: null };
+    if (vmId === this.parts.applianceVmId()) return { volumes: byRows(mappings), incomplete: null };
     return withUnmapped({ ...this.parts, ledger: this.parts.ledger() }, vmId, mappings);
   }
 

@@ -1,5 +1,5 @@
 import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
-import { lookUpVm } from '../../cloudstack/look-up';
+import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../../core/errors';
@@ -9,10 +9,15 @@ import type { Ledger } from '../../model/ledger';
 import { isTerminal, type Mapping } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 
-type VmVolume = Pick<
+type Row = Pick<
   Mapping,
   'volumeId' | 'vmId' | 'devicePath' | 'linuxState' | 'cloudstackState' | 'size' | 'createdAt'
 >;
+
+interface VmVolume extends Row {
+  /** Why it may not be on the VM although its row says so; null: CloudStack agrees, or could not be asked. */
+  readonly doubt: string | null;
+}
 
 export interface VmVolumes {
   readonly volumes: readonly VmVolume[];
@@ -21,17 +26,23 @@ export interface VmVolumes {
 }
 
 interface Parts {
-  readonly cloud: Pick<Cloud, 'listVolumes' | 'readVm'>;
+  readonly cloud: Pick<Cloud, 'listVolumes' | 'readVolume' | 'readVm'>;
   readonly ledger: Pick<Ledger, 'listOperations' | 'ownVolumes'>;
   readonly clock: Clock;
   applianceVmId(): string | null;
+}
+
+/** The volumes of a VM by their rows alone. */
+export function byRows(mappings: readonly Mapping[], doubt: string | null = null): VmVolume[] {
+  return mappings.map((mapping) => ({ ...mapping, doubt }));
 }
 
 /**
  * Adds the volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or
  * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them;
  * one that is missing here would be lost with the VM. A root disk counts only when it is proven to be ours:
- * the one that a VM came with goes with the VM.
+ * the one that a VM came with goes with the VM. A row that CloudStack contradicts stays, and says so: callers that find
+ * none take the volume for detached.
  *
  * Throws what CloudStack was asked in vain for where nothing is mapped: callers take an empty list for "none".
  */
@@ -40,14 +51,16 @@ export async function withUnmapped(
   vmId: string,
   mappings: readonly Mapping[],
 ): Promise<VmVolumes> {
-  const shown = await inTime(parts, vmId).catch((error: unknown) => {
+  const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
+  const shown = await inTime(parts, vmId, mapped).catch((error: unknown) => {
     if (mappings.length === 0) throw error;
     return unknown(messageOf(error), parts.clock.now(), 'cloudstack');
   });
-  if (shown.kind === 'unknown') return { volumes: mappings, incomplete: shown.why };
-  if (shown.kind === 'absent') return { volumes: mappings, incomplete: null };
-  const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
-  const unmapped = shown.value.filter((volume) => volume.vmId === vmId && !mapped.has(volume.id));
+  if (shown.kind === 'unknown') return { volumes: byRows(mappings), incomplete: shown.why };
+  if (shown.kind === 'absent')
+    return { volumes: byRows(mappings, `VM ${vmId} is gone: ${shown.proof}`), incomplete: null };
+  const { list, doubts: rowDoubts } = shown.value;
+  const unmapped = list.filter((volume) => volume.vmId === vmId && !mapped.has(volume.id));
   const roots = unmapped.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
   const own = roots.length === 0 ? new Set() : await parts.ledger.ownVolumes(roots);
   const wanted = unmapped.filter(({ id, type }) => type !== 'ROOT' || own.has(id));
@@ -55,7 +68,7 @@ export async function withUnmapped(
   const added = wanted.filter((_, index) => settled[index]);
   const moving = wanted.filter((_, index) => !settled[index]).map(({ id }) => id);
   // The same list that a cleanup does not believe: a key that does not see the root disk may not see others either.
-  const hasRoot = shown.value.some(({ type, vmId: on }) => type === 'ROOT' && on === vmId);
+  const hasRoot = list.some(({ type, vmId: on }) => type === 'ROOT' && on === vmId);
   const doubts = [
     ...(moving.length === 0
       ? []
@@ -65,13 +78,23 @@ export async function withUnmapped(
     ...(hasRoot ? [] : ['CloudStack does not show the root disk of the VM, so it may leave out others']),
   ];
   return {
-    volumes: [...mappings, ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now()))],
+    volumes: [
+      ...mappings.map((mapping) => ({ ...mapping, doubt: rowDoubts.get(mapping.volumeId) ?? null })),
+      ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now())),
+    ],
     incomplete: doubts.length === 0 ? null : doubts.join('; '),
   };
 }
 
+interface Look {
+  /** The volumes on the VM. */
+  readonly list: readonly CloudVolume[];
+  /** By volume with a row that the list does not show there: why it may not be there. */
+  readonly doubts: ReadonlyMap<string, string>;
+}
+
 /** What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less. Throws CloudError. */
-async function inTime(parts: Parts, vmId: string): Promise<Evidence<readonly CloudVolume[]>> {
+async function inTime(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Promise<Evidence<Look>> {
   const done = new AbortController();
   const late = parts.clock.sleep(LIMITS.VM_VOLUMES_LOOK_MS, done.signal).then(() => {
     throw new DaemonError('CLOUDSTACK_UNAVAILABLE', 'CloudStack has not answered in time', {
@@ -79,19 +102,51 @@ async function inTime(parts: Parts, vmId: string): Promise<Evidence<readonly Clo
     });
   });
   try {
-    return await Promise.race([look(parts, vmId), late]);
+    return await Promise.race([look(parts, vmId, mapped), late]);
   } finally {
     done.abort();
   }
 }
 
 /** The list of a VM that is not visible to the key is empty, whatever it has. Throws CloudError. */
-async function look(
-  { cloud, applianceVmId }: Parts,
-  vmId: string,
-): Promise<Evidence<readonly CloudVolume[]>> {
+async function look(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Promise<Evidence<Look>> {
+  const { cloud, applianceVmId } = parts;
   const vm = await lookUpVm(cloud, vmId, applianceVmId());
-  return vm.kind === 'seen' ? seen(await cloud.listVolumes({ vmId }), vm.at, vm.by) : vm;
+  if (vm.kind !== 'seen') return vm;
+  const list = await cloud.listVolumes({ vmId });
+  const listed = new Set(list.filter((volume) => volume.vmId === vmId).map(({ id }) => id));
+  const missing = [...mapped].filter((id) => !listed.has(id));
+  const answers = await mapConcurrent(
+    missing,
+    LIMITS.PROBES_AT_ONCE,
+    async (id) => [id, await doubtOf(parts, id, vmId)] as const,
+  );
+  const doubts = answers.flatMap(([id, doubt]) => (doubt === null ? [] : [[id, doubt] as const]));
+  return seen({ list, doubts: new Map(doubts) }, vm.at, vm.by);
+}
+
+/** null: by its id it is shown there, so that the list was only older. Throws CloudError. */
+async function doubtOf(parts: Parts, volumeId: string, vmId: string): Promise<string | null> {
+  const volume = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
+  const says = saysOtherwise(volume, vmId);
+  if (says === null || (await isSettled(parts, volumeId))) return says;
+  return `${says}; an operation on it runs or has just ended: ask again`;
+}
+
+function saysOtherwise(volume: Evidence<CloudVolume>, vmId: string): string | null {
+  switch (volume.kind) {
+    case 'absent':
+      return `it is gone: ${volume.proof}`;
+    case 'unknown':
+      return `CloudStack does not show it: ${volume.why}`;
+    case 'seen':
+      if (volume.value.vmId === vmId) return null;
+      return volume.value.vmId === null
+        ? 'CloudStack shows it detached'
+        : `CloudStack shows it on VM ${volume.value.vmId}`;
+    default:
+      return volume satisfies never;
+  }
 }
 
 /** A list may be older than the last operation: one that has just detached the volume is believed. */
@@ -111,5 +166,6 @@ function toVmVolume(volume: CloudVolume, vmId: string, now: number): VmVolume {
     cloudstackState: 'attached',
     size: volume.size ?? 0,
     createdAt: attached === null ? now : Date.parse(attached),
+    doubt: null,
   };
 }

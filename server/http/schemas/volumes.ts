@@ -137,6 +137,10 @@ export const vmVolumeSchema = named('VmVolume', {
   size: bytes,
   attached_at: timestamp,
   cloudstack_data: z.null(),
+  doubt: z.string().optional().meta({
+    description:
+      'why it may not be there although its row says so: CloudStack shows it elsewhere, or does not show it; absent when CloudStack agrees or was not asked',
+  }),
 });
 /** A bare array has no place to say that it may not be complete. */
 export const INCOMPLETE_HEADER = 'Volumes-Incomplete';

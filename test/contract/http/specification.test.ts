@@ -55,6 +55,17 @@ describe('volumes and devices', () => {
     expect((await app.get(`/api/v1/vms/${NOBODY}/volumes`)).json).toEqual([]);
   });
 
+  it('a volume of a VM has a field more only where something speaks against its row', async () => {
+    const path = `/api/v1/vms/${OTHER_VM}/volumes`;
+    const [old] = (await app.get(path)).json as Record<string, unknown>[];
+    expect(Object.keys(old ?? {}).sort()).toEqual(
+      ['attached_at', 'cloudstack_data', 'device_path', 'size', 'state', 'vm_id', 'volume_id'].sort(),
+    );
+    app.daemon.doubt = 'CloudStack shows it detached';
+    expect((await app.get(path)).json).toMatchObject([{ ...old, doubt: 'CloudStack shows it detached' }]);
+    app.daemon.doubt = null;
+  });
+
   it('a list of mappings that is longer than a page leads on', async () => {
     const first = await app.get('/api/v1/devices?limit=1');
     const link = /^<([^>]+)>; rel="next"$/.exec(first.headers.link as string)?.[1] ?? '';

@@ -16,22 +16,33 @@ const shown = (id: string, fields: Partial<CloudVolume> = {}) =>
 const root = shown('root', { type: 'ROOT' });
 const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, createdAt: 0, updatedAt: 0 };
 
+/** The row as it is answered while nothing speaks against it. */
+const told = { ...row, doubt: null };
+
 interface World {
   readonly last?: Pick<Operation, 'status' | 'updatedAt'>;
   readonly own?: string;
   readonly vm?: Evidence<CloudVm>;
   readonly appliance?: Evidence<CloudVm>;
   readonly mapped?: readonly Mapping[];
+  /** What is said of the volume with the row when it is asked for by its id; on the VM by default. */
+  readonly byId?: Evidence<CloudVolume>;
 }
 
 const here = seen({} as CloudVm, NOW, 'cloudstack');
 
+const onVm = seen(shown(MAPPED), NOW, 'cloudstack');
+
 function ask(
   volumes: () => Promise<CloudVolume[]>,
-  { last, own, vm = here, appliance = here, mapped = [row] }: World = {},
+  { last, own, vm = here, appliance = here, mapped = [row], byId = onVm }: World = {},
 ) {
   const parts = {
-    cloud: { listVolumes: volumes, readVm: async (id: string) => (id === VM ? vm : appliance) },
+    cloud: {
+      listVolumes: volumes,
+      readVolume: async () => byId,
+      readVm: async (id: string) => (id === VM ? vm : appliance),
+    },
     ledger: {
       listOperations: async () => (last ? [last as Operation] : []),
       ownVolumes: async (ids: readonly string[]) => new Set(ids.filter((id) => id === own)),
@@ -78,7 +89,7 @@ describe('the volumes of another VM', () => {
     expect(
       (await ask(async () => [migrated], { own: LEFT })).volumes.map(({ volumeId }) => volumeId),
     ).toEqual([MAPPED, LEFT]);
-    expect((await ask(async () => [migrated])).volumes).toEqual([row]);
+    expect((await ask(async () => [migrated])).volumes).toEqual([told]);
   });
 
   it('are said to be incomplete when not even its root disk is shown: others may be left out as well', async () => {
@@ -90,19 +101,43 @@ describe('the volumes of another VM', () => {
   it('are said to be incomplete when the VM is not shown: its list is empty, whatever it has', async () => {
     const hidden = unknown('it is in a project that this key does not see', NOW, 'cloudstack');
     const nothing = async () => [];
-    expect(await ask(nothing, { vm: hidden })).toEqual({ volumes: [row], incomplete: hidden.why });
+    expect(await ask(nothing, { vm: hidden })).toEqual({ volumes: [told], incomplete: hidden.why });
     const gone = absent('this id names nothing', NOW, 'cloudstack');
-    expect(await ask(nothing, { vm: gone })).toEqual({ volumes: [row], incomplete: null });
+    expect(await ask(nothing, { vm: gone })).toMatchObject({ volumes: [row], incomplete: null });
     // A key that does not see the appliance either proves nothing.
     const { incomplete } = await ask(nothing, { vm: gone, appliance: hidden });
     expect(incomplete).toContain('nothing is concluded');
   });
 
   it.each([
+    ['on another VM', seen(shown(MAPPED, { vmId: 'other' }), NOW, 'cloudstack'), 'shows it on VM other'],
+    ['detached', seen(shown(MAPPED, { vmId: null }), NOW, 'cloudstack'), 'shows it detached'],
+    ['as gone', absent('this id names nothing', NOW, 'cloudstack'), 'it is gone: this id names nothing'],
+    ['not at all', unknown('it is in a project', NOW, 'cloudstack'), 'does not show it: it is in a project'],
+  ] as const)(
+    'are listed by their row where CloudStack shows them %s, which is said',
+    async (_, byId, doubt) => {
+      const { volumes, incomplete } = await ask(async () => [root], { byId });
+      expect(volumes).toEqual([{ ...row, doubt: expect.stringContaining(doubt) }]);
+      expect(incomplete).toBeNull();
+      const last = { status: 'completed', updatedAt: NOW - 1 } as const;
+      const [young] = (await ask(async () => [root], { byId, last })).volumes;
+      expect(young?.doubt).toContain('has just ended: ask again');
+    },
+  );
+
+  it('are not doubted because a list leaves them out that shows them by their id, but with a VM that is gone', async () => {
+    expect((await ask(async () => [root])).volumes).toEqual([told]);
+    const gone = absent('this id names nothing', NOW, 'cloudstack');
+    const [left] = (await ask(async () => [], { vm: gone })).volumes;
+    expect(left?.doubt).toBe(`VM ${VM} is gone: this id names nothing`);
+  });
+
+  it.each([
     ['refuses', () => Promise.reject(new Error('no right to list')), 'no right to list'],
     ['does not answer', () => new Promise<never>(() => {}), 'CloudStack has not answered in time'],
   ])('are said to be incomplete when CloudStack %s', async (_, volumes, why) => {
-    expect(await ask(volumes)).toEqual({ volumes: [row], incomplete: why });
+    expect(await ask(volumes)).toEqual({ volumes: [told], incomplete: why });
     // Whoever destroys a VM without volumes takes an empty list for that, and need not know of any header.
     await expect(ask(volumes, { mapped: [] })).rejects.toThrow(why);
   });
