@@ -11,6 +11,7 @@ import { shownExport } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import { sharingSerial } from '../../operations/attached-here';
 import type { UnknownSince, Unknowns } from '../unknowns';
 
 /** What each of the four witnesses says of one volume. */
@@ -32,7 +33,7 @@ export interface VolumeEvidence {
 
 interface EvidenceParts {
   ledger(): Ledger;
-  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm' | 'listVolumes'>;
   readonly watcher: { snapshot(): DeviceSnapshot };
   readonly guest: Pick<Guest, 'holders'>;
   readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
@@ -131,23 +132,30 @@ function fromGuest(
 
 /**
  * Volumes whose ids begin alike show one serial: a disk that a mapping proves to be another one's is not taken for this
- * one's, as sync takes it for neither. While the database is away nothing tells.
+ * one's, as sync takes it for neither. Nor is one that no mapping proves to be this one's, while CloudStack shows such a
+ * volume attached here, perhaps without a mapping. While the database and CloudStack are away nothing tells.
  */
 async function unlessOfAnother(
-  { ledger, applianceVmId }: Pick<EvidenceParts, 'ledger' | 'applianceVmId'>,
+  { ledger, cloud, applianceVmId }: Pick<EvidenceParts, 'ledger' | 'cloud' | 'applianceVmId'>,
   disk: Evidence<Device>,
   volumeId: string,
   { bootId }: DeviceSnapshot,
 ): Promise<Evidence<Device>> {
   const vmId = applianceVmId();
   if (disk.kind !== 'seen' || vmId === null) return disk;
-  const { path } = disk.value;
+  const { path, serial } = disk.value;
   const owner = await ledger()
     .readMappingByDevice(vmId, path)
     .catch(() => null);
-  if (owner === null || owner.volumeId === volumeId || !verifyIdentity(owner, disk.value, bootId).ok)
-    return disk;
-  const why = `${path} has its serial, and is mapped to volume ${owner.volumeId}: their ids begin alike`;
+  if (owner !== null && verifyIdentity(owner, disk.value, bootId).ok) {
+    if (owner.volumeId === volumeId) return disk;
+    const why = `${path} has its serial, and is mapped to volume ${owner.volumeId}: their ids begin alike`;
+    return unknown(why, disk.at, disk.by);
+  }
+  const alike = await sharingSerial(cloud, vmId, volumeId).catch(() => []);
+  const twin = alike.find(({ id }) => serialNames(id, serial));
+  if (twin === undefined) return disk;
+  const why = `${path} has its serial, and so has volume ${twin.id}, which is attached here: their ids begin alike`;
   return unknown(why, disk.at, disk.by);
 }
 

@@ -22,6 +22,8 @@ interface World {
   guest?: DeviceSnapshot;
   /** The row that has the path of the disk. */
   mapped?: string;
+  /** What CloudStack lists on this appliance. */
+  listed?: () => Promise<CloudVolume[]>;
 }
 
 async function gather({
@@ -31,6 +33,7 @@ async function gather({
   exports,
   guest = snapshot(),
   mapped = VOLUME,
+  listed = async () => [volume],
 }: World) {
   const last = await new FakeDaemon().operations.request('delete', { volume_id: VOLUME });
   const read = async <T>(value: T): Promise<T> => {
@@ -55,6 +58,7 @@ async function gather({
           if (cloud instanceof Error) throw cloud;
           return cloud;
         },
+        listVolumes: listed,
         readVm: async () => unknown('not asked for', NOW, 'cloudstack'),
       },
       watcher: { snapshot: () => guest },
@@ -133,6 +137,22 @@ describe('what the witnesses say of a volume', () => {
     const other = devices.map((disk) => ({ ...disk, diskseq: 8 }));
     const guest = { ...rest, bootId: 'another', devices: other };
     expect((await gather({ mapped: '00000000-0000-4000-8000-000000000000', guest })).guest.kind).toBe('seen');
+  });
+
+  it('nor does one that no row proves, while such a volume is attached here without a row', async () => {
+    const twin = `${VOLUME.slice(0, 24)}${'0'.repeat(12)}`;
+    const listed = async () => [volume, { ...volume, id: twin }];
+    const { devices, ...rest } = snapshot();
+    const guest = { ...rest, bootId: 'another', devices: devices.map((disk) => ({ ...disk, diskseq: 8 })) };
+    const mapped = '00000000-0000-4000-8000-000000000000';
+    expect((await gather({ mapped, guest, listed })).guest).toMatchObject({
+      kind: 'unknown',
+      why: expect.stringContaining(`volume ${twin}, which is attached here`),
+    });
+    // Its own row proves the plug, whoever else is here.
+    expect((await gather({ listed })).guest.kind).toBe('seen');
+    const refused = async () => Promise.reject(away);
+    expect((await gather({ mapped, guest, listed: refused })).guest.kind).toBe('seen');
   });
 
   it('the disk of the system itself is another one, whatever it tells', async () => {
