@@ -4,6 +4,7 @@ import { inspectDatabase } from '../database/inspect-database';
 import { MIGRATIONS } from '../database/migrations/migrations';
 import { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { Ledger } from '../model/ledger';
+import type { Operation } from '../model/operation';
 import type { Adapters } from './adapters';
 import type { Configuration } from './configuration/configuration';
 
@@ -12,6 +13,7 @@ export function createDiagnostics(
   adapters: Adapters,
   ledger: () => Ledger,
   { devices, operations }: Pick<Configuration, 'devices' | 'operations'>,
+  attaching: () => readonly Operation[],
 ): Diagnostics {
   const { database, cloud, settings, watcher, identity } = adapters;
   return new Diagnostics({
@@ -27,6 +29,7 @@ export function createDiagnostics(
       usage: () => database.usage(),
     },
     appliance: () => identity.view,
+    attaching,
     deleteMode: operations.deleteMode,
     toleranceBytes: devices.sizeToleranceBytes,
   });

@@ -144,7 +144,12 @@ export class VolumeDaemon implements Daemon {
       applianceVmId: () => identity.view.vmId,
     });
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
-    this.diagnostics = createDiagnostics(this.adapters, () => this.readable(), configuration);
+    this.diagnostics = createDiagnostics(
+      this.adapters,
+      () => this.readable(),
+      configuration,
+      () => this.domain.ownership.engine?.attachingDisks() ?? [],
+    );
     this.statistics = new Statistics(
       ledger,
       () => identity.view.vmId ?? undefined,

@@ -5,9 +5,12 @@ import { LIMITS } from '../core/limits';
 import { correlate, expectedSerial, rootDevices, type World } from '../devices/correlation';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
 import { verifiedDevice } from '../devices/identity';
+import { lacksSerials } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
+import type { Operation } from '../model/operation';
 import { attachedHere, sharingSerial } from '../operations/attached-here';
 import { disksBefore } from '../operations/execute/disks-before';
+import { attachesTo, underWay } from '../operations/execute/other-attaches';
 import { Journal } from '../operations/journal';
 import type { CorrelationReport } from './reports';
 
@@ -25,6 +28,8 @@ export async function explainCorrelation(
     readonly applianceVmId: string | null;
     /** How much larger than the volume a device may be. */
     readonly toleranceBytes: number;
+    /** Operations that may be bringing a disk into this guest now. */
+    attaching(): readonly Operation[];
   },
   volumeId: string,
 ): Promise<CorrelationReport> {
@@ -35,12 +40,15 @@ export async function explainCorrelation(
   const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;
   const snapshot = watcher.snapshot();
   const events = watcher.recentEvents();
+  const shown = await attachedHere(parts, snapshot, applianceVmId);
+  const attaching = parts.attaching().filter((one) => attachesTo(one, applianceVmId));
+  const coming = lacksSerials(snapshot.devices) ? underWay(attaching, { volumeId, shown }) : [];
   const world: World = {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,
     bootId: snapshot.bootId,
     mappings,
-    attachedHere: await attachedHere(parts, snapshot, applianceVmId),
+    attachedHere: [...shown, ...coming],
     events,
     submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
     disksBefore: journal && disksBefore(journal),

@@ -5,7 +5,7 @@ import { rootDevices } from '../devices/correlation';
 import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { DatabaseFacts } from '../model/database-facts';
 import type { Ledger } from '../model/ledger';
-import type { Mapping } from '../model/operation';
+import type { Mapping, Operation } from '../model/operation';
 import { checkCloudstack, type DiagnosticCloud } from './cloudstack';
 import { explainCorrelation } from './correlation';
 import { checkDatabase } from './database';
@@ -37,6 +37,8 @@ interface DiagnosticParts {
     readonly verdict: string;
     readonly conflicts: readonly string[];
   };
+  /** Operations that may be bringing a disk into this guest now; none where another process owns the appliance. */
+  attaching(): readonly Operation[];
   readonly deleteMode: DeleteMode;
   /** How much larger than the volume a device may be. */
   readonly toleranceBytes: number;
@@ -70,7 +72,11 @@ export class Diagnostics {
     const { cloud, watcher, clock, toleranceBytes } = this.parts;
     const ledger = this.parts.ledger();
     const applianceVmId = this.parts.appliance().vmId;
-    return explainCorrelation({ cloud, ledger, watcher, clock, applianceVmId, toleranceBytes }, volumeId);
+    const attaching = () => this.parts.attaching();
+    return explainCorrelation(
+      { cloud, ledger, watcher, clock, applianceVmId, toleranceBytes, attaching },
+      volumeId,
+    );
   }
 
   cloudstack(): Promise<CloudReport> {

@@ -15,7 +15,7 @@ import { attachedHere, sharingSerial } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import { stillComing } from './guards';
-import { otherAttaches } from './other-attaches';
+import { otherAttaches, underWay } from './other-attaches';
 import type { RunContext } from './run-context';
 
 /** The volumes whose disks should be in the guest. */
@@ -162,16 +162,9 @@ async function readExpected(run: RunContext): Promise<Expected> {
     await stillComing(run, applianceVmId);
   const here = () => attachedHere(run.parts, watcher.snapshot(), applianceVmId);
   const shown = await run.active(here);
-  return { mappings, attachedHere: [...shown, ...underWay(run, shown)] };
-}
-
-/** Where disks lack serials, volumes that others are attaching now: CloudStack may show them later than the guest. */
-function underWay(run: RunContext, shown: World['attachedHere']): World['attachedHere'] {
-  if (!lacksSerials(run.parts.watcher.snapshot().devices)) return [];
-  const known = new Set(shown.map(({ id }) => id));
-  return otherAttaches(run)
-    .filter(({ volumeId }) => volumeId !== run.operation.volumeId && !known.has(volumeId))
-    .map(({ volumeId }) => ({ id: volumeId, size: null }));
+  if (!lacksSerials(watcher.snapshot().devices)) return { mappings, attachedHere: shown };
+  const coming = underWay(otherAttaches(run), { volumeId: run.operation.volumeId, shown });
+  return { mappings, attachedHere: [...shown, ...coming] };
 }
 
 function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot, expected: Expected): World {

@@ -1,3 +1,4 @@
+import type { World } from '../../devices/correlation';
 import type { Operation } from '../../model/operation';
 import type { RunContext } from './run-context';
 
@@ -13,4 +14,18 @@ export function otherAttaches({ parts, otherRuns, operation }: RunContext): Oper
   return otherRuns
     .attachingDisks()
     .filter((one) => one.id !== operation.id && attachesTo(one, applianceVmId));
+}
+
+/**
+ * Where disks lack serials, the volumes that operations other than those of `volumeId` are attaching here now and that
+ * are not `shown` yet: CloudStack may show them later than the guest. Pure.
+ */
+export function underWay(
+  attaching: readonly Operation[],
+  { volumeId, shown }: { readonly volumeId: string; readonly shown: World['attachedHere'] },
+): World['attachedHere'] {
+  const known = new Set(shown.map(({ id }) => id));
+  return attaching
+    .filter((other) => other.volumeId !== volumeId && !known.has(other.volumeId))
+    .map((other) => ({ id: other.volumeId, size: null }));
 }

@@ -298,7 +298,15 @@ describe('two volumes whose ids begin alike, so that their disks have one serial
     const { guest, clock, cloud, ledger, here: applianceVmId } = rig;
     const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createMemoryInventory() });
     await watcher.scan();
-    const parts = { cloud, ledger, watcher, clock, applianceVmId, toleranceBytes: 3 * GIB };
+    const parts = {
+      cloud,
+      ledger,
+      watcher,
+      clock,
+      applianceVmId,
+      toleranceBytes: 3 * GIB,
+      attaching: () => [],
+    };
     for (const id of IDS) {
       const { answer } = await explainCorrelation(parts, id);
       expect(answer).toMatchObject({ kind: 'refused', code: 'DEVICE_AMBIGUOUS' });

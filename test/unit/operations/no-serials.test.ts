@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { latenciesFrom } from '~/lab/cloudstack/latency';
 import { LIMITS } from '~/server/core/limits';
-import { MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { silentLogger as logger } from '~/server/core/log/logger';
+import { DeviceWatcher } from '~/server/devices/device-watcher';
+import { createMemoryInventory } from '~/server/devices/inventory-store';
+import { explainCorrelation } from '~/server/diagnostics/correlation';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** An attach whose disk does not come. */
 async function awaited() {
@@ -66,6 +70,27 @@ describe('a guest whose data disks show no serial', () => {
     const [first = ''] = operations;
     expect(await rig.ended(first, 10 * MINUTE_MS)).toMatchObject({ type: 'attach' });
     expect(rig.calls).toContain('attachVolume');
+  });
+
+  it('an explanation gives a new disk to no volume while another attach may have brought it, as an attach does', async () => {
+    const { rig, id, size, operation } = await awaited();
+    await rig.ended(operation);
+    const { guest, clock, cloud, ledger, here: applianceVmId } = rig;
+    const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createMemoryInventory() });
+    await watcher.scan();
+    Object.assign(rig.model.latencies, latenciesFrom({ attach: MINUTE_MS }));
+    const other = await rig.volume({ size });
+    await rig.request('attach', { volume_id: other.id, vm_id: rig.here });
+    await rig.untilSent('attachVolume', 2);
+    // The guest shows the disk before CloudStack does.
+    await guest.plug({ volumeId: other.id, size, serial: '' });
+    await watcher.scan();
+    const parts = { cloud, ledger, watcher, clock, applianceVmId, toleranceBytes: 3 * GIB };
+    const attaching = () => rig.domain.ownership.engine?.attachingDisks() ?? [];
+    const { answer } = await explainCorrelation({ ...parts, attaching }, id);
+    expect(answer).toMatchObject({ kind: 'waiting', reason: expect.stringContaining(other.id) });
+    const without = await explainCorrelation({ ...parts, attaching: () => [] }, id);
+    expect(without.answer.kind).toBe('found');
   });
 
   describe('an attach that has failed and has plugged its disk all the same', () => {
