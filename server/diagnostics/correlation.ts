@@ -9,6 +9,7 @@ import { lacksSerials } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
 import { attachedHere, sharingSerial } from '../operations/attached-here';
+import { intentOf } from '../operations/decide/intent';
 import { disksBefore } from '../operations/execute/disks-before';
 import { attachesTo, underWay } from '../operations/execute/other-attaches';
 import { Journal } from '../operations/journal';
@@ -36,7 +37,7 @@ export async function explainCorrelation(
   const { ledger, clock, watcher, applianceVmId, toleranceBytes } = parts;
   const volume = requireVolume(await lookUpVolume(parts.cloud, volumeId, applianceVmId), volumeId);
   const mappings = applianceVmId === null ? [] : await ledger.listMappings(applianceVmId);
-  const journal = await lastAttach(ledger, volumeId);
+  const journal = await lastAttach(ledger, volumeId, applianceVmId);
   const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;
   const snapshot = watcher.snapshot();
   const events = watcher.recentEvents();
@@ -80,11 +81,18 @@ export async function explainCorrelation(
   };
 }
 
-async function lastAttach(ledger: Ledger, volumeId: string): Promise<Journal | null> {
-  for (const type of ['attach', 'cleanup'] as const) {
-    const [last] = await ledger.listOperations({ volumeId, type, limit: 1 });
-    const journal = last ? new Journal(await ledger.readJournal(last.id)) : null;
-    if (journal?.firstIntent('attach-volume')) return journal;
+/** The last operation that has sent an attach of the volume; null: none has, or it was to another VM. */
+async function lastAttach(
+  ledger: Ledger,
+  volumeId: string,
+  applianceVmId: string | null,
+): Promise<Journal | null> {
+  const types = ['attach', 'cleanup'] as const;
+  const last = await Promise.all(types.map((type) => ledger.listOperations({ volumeId, type, limit: 1 })));
+  for (const { id } of last.flat().sort((a, b) => b.sequence - a.sequence)) {
+    const journal = new Journal(await ledger.readJournal(id));
+    const intent = journal.firstIntent('attach-volume');
+    if (intent) return intentOf(intent.data, false).vmId === applianceVmId ? journal : null;
   }
   return null;
 }

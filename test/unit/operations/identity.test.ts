@@ -4,7 +4,7 @@ import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { explainCorrelation } from '~/server/diagnostics/correlation';
-import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** A create of 2 GiB named "data". */
 async function create(rig: Rig) {
@@ -311,6 +311,36 @@ describe('two volumes whose ids begin alike, so that their disks have one serial
       const { answer } = await explainCorrelation(parts, id);
       expect(answer).toMatchObject({ kind: 'refused', code: 'DEVICE_AMBIGUOUS' });
     }
+  });
+
+  it('the explanation goes by the last attach, of a cleanup too, and by none that was to another VM', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const [there, cloud] = [rig.vm('Stopped'), rig.cloud];
+    const { guest, clock, ledger, here: applianceVmId } = rig;
+    const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createMemoryInventory() });
+    const parts = {
+      cloud,
+      ledger,
+      watcher,
+      clock,
+      applianceVmId,
+      toleranceBytes: 3 * GIB,
+      attaching: () => [],
+    };
+    const submitted = async () => (await explainCorrelation(parts, id)).submittedAt;
+    const sentBy = async (operationId: string) =>
+      (await rig.journal(operationId)).find(
+        ({ step, state }) => step === 'attach-volume' && state === 'intent',
+      )?.at ?? 'never';
+    const first = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(await submitted()).toBe(await sentBy(first.id));
+    await rig.run('detach', { volume_id: id });
+    await rig.run('attach', { volume_id: id, vm_id: there });
+    expect(await submitted()).toBeNull();
+    const back = await rig.run('cleanup', cleanup(rig, id, there));
+    expect(back.status).toBe('completed');
+    expect(await submitted()).toBe(await sentBy(back.id));
   });
 
   it('attached by hand, while only the disk of one has come: sync takes it for nobody’s', async () => {
