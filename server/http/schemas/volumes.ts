@@ -111,7 +111,10 @@ export const mappingSchema = named('Mapping', {
   serial: z.string().nullable(),
   diskseq: z.int().nullable(),
   matched_by: z.enum(['serial', 'size']).nullable(),
-  last_sync: timestamp,
+  last_sync: timestamp.meta({
+    description:
+      'when an operation or sync last wrote the row; a sync that finds it right writes nothing, so an old one is no sign of a wrong row',
+  }),
   created_at: timestamp,
   updated_at: timestamp,
 });
