@@ -1,5 +1,7 @@
 import { type Cloud, CloudError } from '../cloudstack/cloud';
+import { type Clock, sleepUntilAny } from '../core/clock';
 import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
 
@@ -20,6 +22,7 @@ export interface ApplianceView {
  */
 export class ApplianceIdentity {
   view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
+  private doubts = new AbortController();
 
   constructor(
     private readonly parts: {
@@ -74,6 +77,18 @@ export class ApplianceIdentity {
       if (!(error instanceof CloudError)) throw error;
     }
     return this.view;
+  }
+
+  /** Somebody could not look at CloudStack, perhaps because it does not show this VM any more: it is asked at once. */
+  doubt(): void {
+    this.doubts.abort();
+  }
+
+  /** Waits until the VM is to be asked for again: what was confirmed is believed for minutes, unless it is doubted. */
+  async untilDue(clock: Clock, stopping: AbortSignal): Promise<void> {
+    const ms = this.view.verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK_MS : LIMITS.HEALTH_RETRY_MS;
+    await sleepUntilAny(clock, ms, [stopping, this.doubts.signal]);
+    this.doubts = new AbortController();
   }
 
   /** The VM id; throws APPLIANCE_UNKNOWN when it is not known, or CloudStack contradicts it. */

@@ -130,6 +130,9 @@ export class VolumeDaemon implements Daemon {
     this.orphanedExports = this.domain.orphanedExports;
     this.traffic = this.domain.traffic;
     this.sync = this.domain.sync;
+    this.sync.onSynced = ({ judged }) => {
+      if (!judged) identity.doubt();
+    };
     this.volumes = new VolumeQueries({
       exports,
       clock: systemClock,
@@ -430,11 +433,8 @@ export class VolumeDaemon implements Daemon {
           'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
       else if (!striving) this.domain.ownership.start(vmId);
       striving ||= vmId !== null;
-      const { verdict } = await identity.verify().catch(() => identity.view);
-      await systemClock.sleep(
-        verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK_MS : LIMITS.HEALTH_RETRY_MS,
-        this.stopping,
-      );
+      await identity.verify().catch(() => identity.view);
+      await identity.untilDue(systemClock, this.stopping);
     }
   }
 

@@ -38,6 +38,8 @@ export class SyncService {
   lastJudgedAt: number | null = null;
   /** The same moment in monotonic ms: how long ago that was. */
   lastJudgedMonotonic: number | null = null;
+  /** Called with every report, dry runs included. */
+  onSynced: (report: SyncReport) => void = () => {};
   private running: Promise<unknown> = Promise.resolve();
   /** By volume: its transitional state, and since when (monotonic ms) it has been seen in it. */
   private transitional = new Map<string, { readonly state: string; readonly since: number }>();
@@ -95,6 +97,7 @@ export class SyncService {
     if (dryRun && report.judged && !(await this.isAdoptionShown(epoch)))
       await this.parts.ledger.noteAdoptionShown(epoch);
     this.log(report);
+    this.onSynced(report);
     return report;
   }
 

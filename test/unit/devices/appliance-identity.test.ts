@@ -2,9 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { Cloud } from '~/server/cloudstack/cloud';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { DaemonError } from '~/server/core/errors';
+import { LIMITS } from '~/server/core/limits';
 import { type LogFields, type Logger, silentLogger } from '~/server/core/log/logger';
 import { ApplianceIdentity } from '~/server/daemon/identity';
 import { absent, seen, unknown } from '~/server/model/evidence';
+import { ManualClock } from './manual-clock';
 
 const A = 'aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa';
 const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
@@ -137,6 +139,33 @@ describe('which VM the daemon believes to be', () => {
     state.hidden = false;
     expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
     expect(refusal(identity)).toBe(`allowed for ${A}`);
+  });
+
+  it('what was confirmed is believed for minutes, and asked for at once when somebody could not look', async () => {
+    const { identity, state } = make({ environment: A });
+    const clock = new ManualClock();
+    const { signal } = new AbortController();
+    await identity.resolve();
+    await identity.verify();
+    let due = 0;
+    const wait = () =>
+      identity.untilDue(clock, signal).then(() => {
+        due += 1;
+      });
+    const first = wait();
+    await clock.advance(LIMITS.IDENTITY_RECHECK_MS - 1);
+    expect(due).toBe(0);
+    state.hidden = true;
+    identity.doubt();
+    await first;
+    expect(await identity.verify()).toMatchObject({ verdict: 'not-visible' });
+    // One doubt makes one look, and what is not confirmed is asked for every few seconds.
+    const second = wait();
+    await clock.advance(LIMITS.HEALTH_RETRY_MS - 1);
+    expect(due).toBe(1);
+    await clock.advance(1);
+    await second;
+    expect(due).toBe(2);
   });
 
   it.each([

@@ -551,10 +551,14 @@ describe('a view that is away', () => {
   it('CloudStack: it is reported, and nothing is judged by it', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
+    const reports: SyncReport[] = [];
+    appliance.sync.onSynced = (one) => void reports.push(one);
     appliance.model.faults.add({ command: 'listVolumes', kind: 'status', code: 503 });
     await appliance.guest.unplug(id);
     const report = await run(appliance);
     expect(report.unavailable).toEqual([expect.stringMatching(/^cloudstack: /)]);
+    expect(reports, 'whoever listens is told').toEqual([report]);
+    expect(report.judged).toBe(false);
     // The row may be right again in a minute; the export that leads to nothing any more is not left open.
     expect(told(report)).toEqual(['unhealthy-export repaired']);
     expect(await appliance.ledger.readMapping(id)).toMatchObject({ linuxState: 'detected' });
