@@ -2,6 +2,7 @@ import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
 import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } from '../../devices/device';
 import { verifiedDevice, verifyIdentity } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
@@ -10,7 +11,7 @@ import { absent, type Evidence, seen, unknown, type Witness } from '../../model/
 import { shownExport } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Ledger } from '../../model/ledger';
-import type { ExportRecord, Mapping, Operation } from '../../model/operation';
+import type { ExportRecord, Mapping, Operation, OperationType } from '../../model/operation';
 import { sharingSerial } from '../../operations/attached-here';
 import type { UnknownSince, Unknowns } from '../unknowns';
 
@@ -54,7 +55,7 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
   };
   const database = ask('database', () => fromDatabase(parts, volumeId));
   const [cloudstack, rows, exportServer, lastOperation] = await Promise.all([
-    ask('cloudstack', () => fromCloudStack(parts, volumeId)),
+    ask('cloudstack', () => lookUpShown(parts, volumeId)),
     database,
     ask('export-server', () => fromExportServer(parts, volumeId)),
     lastOperationOn(parts, volumeId),
@@ -72,15 +73,39 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
 
 /**
  * The volume as CloudStack shows it; absent also when it is not shown and a completed delete of ours has
- * removed it.
+ * removed it. Throws CloudError.
  */
-async function fromCloudStack(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence['cloudstack']> {
+export async function lookUpShown(
+  parts: Pick<EvidenceParts, 'ledger' | 'cloud' | 'clock' | 'applianceVmId'>,
+  volumeId: string,
+): Promise<VolumeEvidence['cloudstack']> {
   const shown = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
   try {
-    return await knowOwnDelete(parts.ledger(), volumeId, shown);
+    const known = await knowOwnDelete(parts.ledger(), volumeId, shown);
+    return await unlessJustMade(parts, volumeId, known);
   } catch {
     return shown;
   }
+}
+
+/** Operations whose good end says that the volume is there. */
+const PROVE_IT: readonly string[] = ['create', 'attach', 'recover'] satisfies OperationType[];
+
+/**
+ * A management server that lags behind denies a volume that an operation has just made: until its answers have settled,
+ * as the operations themselves judge by then, that proves nothing. Throws DATABASE_UNAVAILABLE.
+ */
+async function unlessJustMade(
+  { ledger, clock }: Pick<EvidenceParts, 'ledger' | 'clock'>,
+  volumeId: string,
+  shown: VolumeEvidence['cloudstack'],
+): Promise<VolumeEvidence['cloudstack']> {
+  if (shown.kind !== 'absent') return shown;
+  const [last] = await ledger().listOperations({ volumeId, limit: 1 });
+  if (last?.status !== 'completed' || !PROVE_IT.includes(last.type)) return shown;
+  if (Math.abs(clock.now() - last.updatedAt) >= LIMITS.READ_SETTLE_MS) return shown;
+  const why = `${shown.proof}; but operation ${last.id} (${last.type}) has just ended well: ask again`;
+  return unknown(why, shown.at, shown.by);
 }
 
 async function fromDatabase(

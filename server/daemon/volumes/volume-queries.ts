@@ -12,7 +12,7 @@ import { parsePlaceholderPath } from '../../model/placeholder-path';
 import type { VolumeCatalogue } from '../../sync/volume-catalogue';
 import { Unknowns } from '../unknowns';
 import { type ResolvedVolume, resolveVolume } from './resolve-volume';
-import { gatherEvidence, type VolumeEvidence } from './volume-evidence';
+import { gatherEvidence, lookUpShown, type VolumeEvidence } from './volume-evidence';
 import { sliceOf, type VolumeFilter, type VolumePage } from './volume-list';
 import { byRows, type VmVolumes, withUnmapped } from './volumes-of-vm';
 
@@ -59,9 +59,7 @@ export class VolumeQueries {
     // Looked up again so that an error of CloudStack is thrown: that it is away says nothing about the
     // volume.
     const volume = requireVolume(
-      cloudstack.kind === 'unknown'
-        ? await lookUpVolume(this.parts.cloud, volumeId, this.parts.applianceVmId())
-        : cloudstack,
+      cloudstack.kind === 'unknown' ? await lookUpShown(this.parts, volumeId) : cloudstack,
       volumeId,
     );
     const { mapping, export: record } =

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { CloudVolume } from '~/server/cloudstack/cloud';
+import type { CloudVm, CloudVolume } from '~/server/cloudstack/cloud';
+import { LIMITS } from '~/server/core/limits';
 import { Unknowns } from '~/server/daemon/unknowns';
 import { gatherEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { DeviceSnapshot } from '~/server/devices/device';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import type { Ledger, OperationFilter } from '~/server/model/ledger';
-import type { JsonObject } from '~/server/model/operation';
+import type { JsonObject, Operation, OperationType } from '~/server/model/operation';
 import { APPLIANCE, mapping, NOW, snapshot, VOLUME, volumeDescription } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
 
@@ -16,10 +17,14 @@ const away = new Error('ECONNREFUSED');
 interface World {
   cloud?: Evidence<CloudVolume> | Error;
   database?: Error;
+  /** Does the key see this VM? */
+  seesAppliance?: boolean;
   /** Response of a completed delete. */
   deleted?: JsonObject;
   exports?: Error;
   guest?: DeviceSnapshot;
+  /** The last operation on the volume, and how long ago it ended. */
+  ended?: { type: OperationType; agoMs: number; status?: 'completed' | 'failed' };
   /** The row that has the path of the disk. */
   mapped?: string;
   /** What CloudStack lists on this appliance. */
@@ -30,6 +35,8 @@ async function gather({
   cloud = seen(volume, NOW, 'cloudstack'),
   database,
   deleted,
+  ended,
+  seesAppliance = false,
   exports,
   guest = snapshot(),
   mapped = VOLUME,
@@ -44,10 +51,15 @@ async function gather({
     readMapping: () => read(mapped === VOLUME ? mapping(VOLUME, APPLIANCE) : null),
     readMappingByDevice: () => read(mapping(mapped, APPLIANCE)),
     readExport: () => read(null),
-    listOperations: ({ type }: OperationFilter) =>
-      read(
+    listOperations: ({ type }: OperationFilter) => {
+      if (type === undefined && ended) {
+        const { status = 'completed', agoMs } = ended;
+        return read([{ ...last, type: ended.type, status, updatedAt: NOW - agoMs } as Operation]);
+      }
+      return read(
         type === 'delete' && deleted ? [{ ...last, status: 'completed' as const, response: deleted }] : [],
-      ),
+      );
+    },
   };
   return gatherEvidence(
     {
@@ -59,7 +71,10 @@ async function gather({
           return cloud;
         },
         listVolumes: listed,
-        readVm: async () => unknown('not asked for', NOW, 'cloudstack'),
+        readVm: async () =>
+          seesAppliance
+            ? seen({} as CloudVm, NOW, 'cloudstack')
+            : unknown('not asked for', NOW, 'cloudstack'),
       },
       watcher: { snapshot: () => guest },
       guest: { holders: async () => new Map() },
@@ -167,6 +182,23 @@ describe('what the witnesses say of a volume', () => {
       Array(4).fill('unknown'),
     );
   });
+
+  it.each([
+    ['create', 1, 'completed', 'unknown'],
+    ['attach', LIMITS.READ_SETTLE_MS - 1, 'completed', 'unknown'],
+    ['create', LIMITS.READ_SETTLE_MS, 'completed', 'absent'],
+    ['create', 1, 'failed', 'absent'],
+    ['delete', 1, 'completed', 'absent'],
+    ['detach', 1, 'completed', 'absent'],
+  ] as const)(
+    'denied by CloudStack after a %s that ended %i ms ago (%s), it is %s',
+    async (type, agoMs, status, kind) => {
+      const cloud = absent('this id names nothing', NOW, 'cloudstack');
+      const { cloudstack } = await gather({ cloud, ended: { type, agoMs, status }, seesAppliance: true });
+      expect(cloudstack.kind).toBe(kind);
+      if (cloudstack.kind === 'unknown') expect(cloudstack.why).toContain('ask again');
+    },
+  );
 
   it('what CloudStack does not show is unknown, unless a delete of ours has proven that it is gone', async () => {
     expect((await gather({ cloud: hidden })).cloudstack.kind).toBe('unknown');
