@@ -119,10 +119,15 @@ async function look(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Pr
   const answers = await mapConcurrent(
     missing,
     LIMITS.PROBES_AT_ONCE,
-    async (id) => [id, await doubtOf(parts, id, vmId)] as const,
+    // One that cannot be asked about does not hide what the list shows of the others.
+    async (id) => [id, await doubtOf(parts, id, vmId).catch(notAsked)] as const,
   );
   const doubts = answers.flatMap(([id, doubt]) => (doubt === null ? [] : [[id, doubt] as const]));
   return seen({ list, doubts: new Map(doubts) }, vm.at, vm.by);
+}
+
+function notAsked(error: unknown): string {
+  return `the list of the VM does not show it, and it could not be asked about: ${messageOf(error)}`;
 }
 
 /** null: by its id it is shown there, so that the list was only older. Throws CloudError. */

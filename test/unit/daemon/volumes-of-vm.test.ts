@@ -26,7 +26,7 @@ interface World {
   readonly appliance?: Evidence<CloudVm>;
   readonly mapped?: readonly Mapping[];
   /** What is said of the volume with the row when it is asked for by its id; on the VM by default. */
-  readonly byId?: Evidence<CloudVolume>;
+  readonly byId?: Evidence<CloudVolume> | Error;
 }
 
 const here = seen({} as CloudVm, NOW, 'cloudstack');
@@ -40,7 +40,7 @@ function ask(
   const parts = {
     cloud: {
       listVolumes: volumes,
-      readVolume: async () => byId,
+      readVolume: async () => (byId instanceof Error ? Promise.reject(byId) : byId),
       readVm: async (id: string) => (id === VM ? vm : appliance),
     },
     ledger: {
@@ -131,6 +131,14 @@ describe('the volumes of another VM', () => {
     const gone = absent('this id names nothing', NOW, 'cloudstack');
     const [left] = (await ask(async () => [], { vm: gone })).volumes;
     expect(left?.doubt).toBe(`VM ${VM} is gone: this id names nothing`);
+  });
+
+  it('are all listed where one of them cannot be asked about, which is said of that one', async () => {
+    const byId = new Error('too many requests');
+    const { volumes, incomplete } = await ask(async () => [root, shown(LEFT)], { byId });
+    expect(volumes.map(({ volumeId }) => volumeId)).toEqual([MAPPED, LEFT]);
+    expect(volumes[0]?.doubt).toContain('could not be asked about: too many requests');
+    expect([volumes[1]?.doubt, incomplete]).toEqual([null, null]);
   });
 
   it.each([
