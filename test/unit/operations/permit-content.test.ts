@@ -77,6 +77,20 @@ const ROWS: readonly Row[] = [
     { volume: seenVolume({ vmId: OTHER_VM, vmState: 'Starting' }) },
     'wait VM_STATE',
   ],
+  [
+    'resize: the root disk of another VM',
+    resize(),
+    intent(),
+    { volume: seenVolume({ vmId: OTHER_VM, type: 'ROOT', ...plug }) },
+    'go',
+  ],
+  [
+    'resize: it migrates',
+    resize(),
+    intent({ vmId: null }),
+    { volume: seenVolume({ state: 'Migrating' }) },
+    'wait VOLUME_BUSY',
+  ],
 
   ['snapshot: none of this operation yet', snapshot, fromHere, { volume: here, ownSnapshots: [] }, 'go'],
   [
@@ -153,6 +167,27 @@ const ROWS: readonly Row[] = [
     { volume: seenVolume({ state: 'RevertSnapshotting' }), snapshot: seenSnapshot() },
     'wait VOLUME_BUSY',
   ],
+  [
+    'delete of a snapshot: another job of its volume may run',
+    deleteSnapshot,
+    intent(),
+    { volume: free, snapshot: seenSnapshot(), openJobs: 1 },
+    'wait VOLUME_BUSY',
+  ],
+  [
+    'delete of a snapshot: it is being taken',
+    deleteSnapshot,
+    intent(),
+    { volume: free, snapshot: seenSnapshot({ state: 'BackingUp' }) },
+    'wait SNAPSHOT_STATE',
+  ],
+  [
+    'delete of a snapshot: sent before, and nobody has looked since',
+    deleteSnapshot,
+    intent({ sentBefore: true }),
+    { volume: free, snapshot: null },
+    'wait SNAPSHOT_NOT_VISIBLE',
+  ],
 
   ['revert: detached, and nothing of it here', revert, intent({ vmId: null }), away(free), 'go'],
   ['revert: its VM is stopped', revert, intent({ plug }), { ...away(there), vm: seenVm() }, 'go'],
@@ -227,6 +262,41 @@ const ROWS: readonly Row[] = [
     'wait DEVICE_NOT_IDENTIFIED',
   ],
   [
+    'revert: nobody has read its row',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), mapping: null },
+    'wait DEVICE_NOT_IDENTIFIED',
+  ],
+  [
+    'revert: its row cannot be read',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), mapping: hidden() },
+    'wait DEVICE_NOT_IDENTIFIED',
+  ],
+  [
+    'revert: nobody has looked for a disk that was left here',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), ghost: null },
+    'wait DEVICE_NOT_IDENTIFIED',
+  ],
+  [
+    'revert: it is being snapshotted',
+    revert,
+    intent({ vmId: null }),
+    away(seenVolume({ state: 'Snapshotting' })),
+    'wait VOLUME_BUSY',
+  ],
+  [
+    'revert: the snapshot is being taken',
+    revert,
+    intent({ vmId: null }),
+    { ...away(free), snapshot: seenSnapshot({ state: 'BackingUp' }) },
+    'wait SNAPSHOT_STATE',
+  ],
+  [
     'revert: attached meanwhile',
     revert,
     intent({ vmId: null }),
@@ -274,5 +344,29 @@ describe('may the size or the content of a volume change now?', () => {
     const words =
       answer.verdict === 'go' ? 'go' : answer.verdict === 'refuse' ? answer.message : answer.reason;
     expect(words.length).toBeGreaterThan(1);
+  });
+
+  it('while this daemon does not know its own VM nothing is reverted; the size of a detached root disk may grow', () => {
+    const unplaced = { ...policy, applianceVmId: null };
+    const detached = intent({ vmId: null });
+    expect(permit(revert, detached, guards(away(free)), unplaced)).toMatchObject({
+      verdict: 'wait',
+      code: 'DEVICE_NOT_IDENTIFIED',
+    });
+    const root = guards({ volume: seenVolume({ type: 'ROOT' }) });
+    expect(permit(resize(), detached, root, unplaced)).toEqual({ verdict: 'go' });
+  });
+
+  it('the refusal says how this appliance has it, and of which volume the snapshot is', () => {
+    const said = (about: Intent, looked: Partial<Guards>) => {
+      const answer = permit(revert, about, guards(looked), policy);
+      return answer.verdict === 'refuse' ? answer.message : answer.verdict;
+    };
+    const detached = intent({ vmId: null });
+    expect(said(fromHere, { ...away(here), mapping: rowOf(mapping()) })).toContain('is attached to this');
+    expect(said(detached, { ...away(free), mapping: rowOf(mapping()) })).toContain('is mapped to this');
+    expect(said(detached, { ...away(free), exported: true })).toContain('is exported by this');
+    const another = seenSnapshot({ volumeId: 'another' });
+    expect(said(detached, { ...away(free), snapshot: another })).toContain('of volume another');
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seen, unknown } from '~/server/model/evidence';
 import { permit } from '~/server/operations/decide/permit';
-import type { Guards, Intent, Mutation, VmDisk } from '~/server/operations/decision';
+import type { DiskUse, Guards, Intent, Mutation, VmDisk } from '~/server/operations/decision';
 import {
   ATTACHED_AT,
   attach,
@@ -28,6 +28,7 @@ import {
   gone,
   guards,
   hidden,
+  LEAVING,
   MADE,
   MOUNT,
   OTHER_VM,
@@ -197,6 +198,13 @@ const ROWS: readonly Row[] = [
     detach,
     intent({ plug }),
     { volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }) },
+    'go',
+  ],
+  [
+    'detach: the intent does not know when it was plugged, and in which place',
+    detach,
+    intent({ plug: { deviceId: null, attached: null } }),
+    { volume: there },
     'go',
   ],
   [
@@ -414,6 +422,13 @@ const ROWS: readonly Row[] = [
         'wait VOLUME_BUSY',
       ],
       [by('left in Destroy'), command, intent(), { volume: seenVolume({ state: 'Destroy' }) }, 'go'],
+      [
+        by('left in Expunging, still named with its VM'),
+        command,
+        intent(),
+        { volume: seenVolume({ vmId: OTHER_VM, state: 'Expunging' }) },
+        'go',
+      ],
       [by('left in Expunging'), command, intent(), { volume: seenVolume({ state: 'Expunging' }) }, 'go'],
       [by('a failed upload'), command, intent(), { volume: seenVolume({ state: 'UploadError' }) }, 'go'],
       [
@@ -635,6 +650,33 @@ describe('may this mutation leave now?', () => {
       'recoverVolume',
       'stopVirtualMachine',
     ]);
+  });
+
+  it('names who uses the disk, how many clients are connected, and since when nothing flows', () => {
+    const busy = (traffic: DiskUse['traffic'], ...holders: DiskUse['holders']) => {
+      const answer = permit(
+        detach,
+        fromHere,
+        guards({ volume: here, use: { ...usedBy(...holders), ...(traffic && { traffic }) } }),
+        policy,
+      );
+      return answer.verdict === 'refuse' ? { said: answer.message, details: answer.details } : null;
+    };
+    const flow = { readBytes: 0, writtenBytes: 0, readRate: null, writeRate: null, observedForMs: 60_000 };
+    const silent = (lastIoAgoMs: number | null) => seen({ ...flow, lastIoAgoMs }, 100_000, 'guest');
+    expect(busy(silent(40_000), CLIENT, LEAVING)).toMatchObject({
+      said: expect.stringContaining('; 1 NBD client connected, the last I/O was 40 s ago, at 1970-01-01T00:01'),
+      details: { clients: 1, last_io_at: '1970-01-01T00:01:00.000Z' },
+    });
+    expect(busy(silent(null), CLIENT, CLIENT)).toMatchObject({
+      said: expect.stringMatching(/; 2 NBD clients connected, no I\/O since the daemon began to look 60 s ago$/),
+      details: { clients: 2, last_io_at: null },
+    });
+    expect(busy(unknown('no counters', 0, 'guest'), CLIENT, MOUNT)).toMatchObject({
+      said: expect.stringMatching(/; 1 NBD client connected; the last I\/O is not known: no counters$/),
+      details: { clients: 1, last_io_at: null },
+    });
+    expect(busy(undefined, MOUNT)?.said).toMatch(/is in use, .*: .*\/mnt\/data$/);
   });
 
   it('says why, whenever it is not "go"', () => {
