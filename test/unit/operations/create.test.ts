@@ -1,9 +1,21 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import type { JsonObject } from '~/server/model/operation';
 import { decideCreate } from '~/server/operations/decide/create';
 import type { Facts } from '~/server/operations/decision';
 import { MINUTE_MS, Rig } from './rig';
-import { gone, guards, OFFERING, type Step, seenVolume, situation, VOLUME, volume, ZONE } from './situations';
+import {
+  gone,
+  guards,
+  hidden,
+  OFFERING,
+  type Step,
+  seenVolume,
+  situation,
+  VOLUME,
+  volume,
+  ZONE,
+} from './situations';
 
 const GIB = 1024 ** 3;
 const request = { name: 'disk', size: GIB + 1, disk_offering_id: OFFERING, zone_id: ZONE };
@@ -119,6 +131,19 @@ describe('create decides', () => {
     expect(
       decideCreate(situation('create', request, { facts: { offer: { ...offer, offering: fixed } } })),
     ).toMatchObject({ data: { code: 'CLOUDSTACK_REJECTED' } });
+    for (const sizeGiB of [2, 3]) {
+      const enough = { ...fixed, sizeGiB };
+      expect(
+        decideCreate(situation('create', request, { facts: { offer: { ...offer, offering: enough } } })),
+        `${sizeGiB} GiB, which the call does not name`,
+      ).toMatchObject({ do: 'intend', checked: { size_gib: null } });
+    }
+  });
+
+  it('a create that is cancelled while it waits to begin intends nothing', () => {
+    expect(
+      decideCreate(situation('create', request, { facts: { offer }, cancelRequested: true })),
+    ).toMatchObject({ do: 'record', state: 'failing', data: { code: 'CANCELLED' } });
   });
 
   it('journals for whom the volume is made, and every try names that owner', () => {
@@ -266,6 +291,26 @@ describe('create decides', () => {
       elapsed: { 'contradiction:create-volume:1': 16_000, 'create-volume:1': 1 },
     });
     expect(decideCreate(s)).toMatchObject({ do: 'intend', step: 'create-volume' });
+    const atOnce = { ...s, elapsed: (stage: string) => (stage === 'create-volume:1' ? 1 : 0) };
+    expect(decideCreate(atOnce), 'it is looked at again before that').toMatchObject({
+      do: 'back-off',
+      step: 'create-volume',
+      forget: expect.arrayContaining(['volume']),
+    });
+  });
+
+  it('a volume whose creation has failed and that is not shown is looked for once more before that is told', () => {
+    const failed = { job_id: 'j1', volume_id: VOLUME, outcome: 'failed', code: 535, text: 'full' };
+    const after = (ms: number) =>
+      decideCreate(
+        situation('create', request, {
+          steps: [checked, intent, ['create-volume', 'finished', failed]],
+          facts: { volume: hidden() },
+          elapsed: { 'not-visible': ms },
+        }),
+      );
+    expect(after(LIMITS.READ_SETTLE_MS)).toMatchObject({ do: 'back-off', forget: ['volume'] });
+    expect(after(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({ data: { code: 'CLOUDSTACK_QUOTA' } });
   });
 
   it('reports the real size, and takes a volume in place for success even when the job says failed', () => {
