@@ -63,7 +63,7 @@ export function decideDetach(s: Situation<'detach'>): Action {
   const step = detach(s, goal);
   if (step.do !== 'done') return step;
   const { absent, devicePath } = step.result;
-  if (absent && devicePath === null && !s.journal.hasIntent && !s.journal.done('unmap')) {
+  if (absent && !s.journal.hasIntent && !s.journal.done('unmap')) {
     return giveUp('VOLUME_NOT_FOUND', `Volume ${goal.volumeId} not found in CloudStack`, {
       volume_id: goal.volumeId,
     });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { decideDelete } from '~/server/operations/decide/delete';
-import { decideDetach } from '~/server/operations/decide/detach';
+import { decideDetach, detach } from '~/server/operations/decide/detach';
+import type { Facts } from '~/server/operations/decision';
 import {
   APPLIANCE,
   CLIENT,
@@ -98,6 +99,27 @@ describe('detach decides', () => {
     expect(
       decideDetach(situation('detach', request, { steps: [withdrawn, failing, ['republish', 'done']] })),
     ).toMatchObject({ do: 'fail', code: 'DEVICE_IN_USE' });
+    const left = (facts: Facts, ...steps: Step[]) =>
+      decideDetach(situation('detach', request, { facts, steps: [withdrawn, ...steps, failing] }));
+    const open: Step = ['detach-volume', 'intent', { job_id: 'j' }];
+    for (const sent of [[open], [open, ['detach-volume', 'accepted', { job_id: 'j' }] as Step]])
+      expect(left({ volume: here, mapping: local }, ...sent), 'it may still be detached').toMatchObject({
+        do: 'fail',
+        message: expect.stringContaining('the detach may still happen'),
+      });
+    expect(left({ volume: hidden(), mapping: local })).toMatchObject({
+      do: 'fail',
+      message: expect.stringContaining('does not tell where the volume is'),
+    });
+    for (const facts of [
+      { volume: gone(), mapping: local },
+      { volume: there, mapping: local },
+      { volume: here, mapping: noRow },
+    ])
+      expect(left(facts), 'nothing of it is here to be published').toMatchObject({
+        do: 'fail',
+        message: 'busy',
+      });
   });
 
   it('v1.2.1: from another VM no export is withdrawn and no device is looked at, only the row goes', () => {
@@ -207,6 +229,141 @@ describe('detach decides', () => {
     expect(
       decideDetach(situation('detach', request, { facts: { volume: gone(), mapping: noRow, gone: true } })),
     ).toMatchObject({ data: { code: 'VOLUME_NOT_FOUND' } });
+  });
+
+  it('a volume that is gone by now was found, once something of it was taken away or asked for', () => {
+    const facts = { volume: gone(), mapping: noRow, gone: true };
+    const after = (...steps: Step[]) => decideDetach(situation('detach', request, { facts, steps }));
+    expect(after(['unmap', 'done', { device_path: '/dev/vdb' }])).toMatchObject({
+      do: 'complete',
+      response: { device_path: '/dev/vdb' },
+    });
+    expect(after(['unmap', 'done', {}]), 'as an earlier version wrote it').toMatchObject({ do: 'complete' });
+    const lost: Step[] = [
+      ['detach-volume', 'intent', { job_id: 'j', vm_id: APPLIANCE }],
+      ['detach-volume', 'finished', { job_id: 'j', outcome: 'unknown' }],
+    ];
+    expect(after(...lost)).toMatchObject({ do: 'complete' });
+  });
+
+  describe('a try has ended, and the volume is attached', () => {
+    const failed: Step = [
+      'detach-volume',
+      'finished',
+      { job_id: 'j', outcome: 'failed', code: 530, text: 'no' },
+    ];
+    const after = (about: object, volume: ReturnType<typeof seenVolume>) =>
+      decideDetach(
+        situation('detach', request, {
+          facts: { volume, mapping: local, use: usedBy() },
+          steps: [withdrawn, ['detach-volume', 'intent', { job_id: 'j', ...about }], failed],
+        }),
+      );
+    const first = { vm_id: APPLIANCE, device_id: 1, attached_at: '2026-01-01T00:00:00.000Z' };
+    const at = (vmId: string, deviceId: number | null, attached: string | null) =>
+      seenVolume({ vmId, deviceId, attached });
+    const another = { data: { code: 'VOLUME_ATTACHED_ELSEWHERE', details: { volume_id: VOLUME } } };
+
+    it.each([
+      ['to another VM', at(OTHER_VM, 1, first.attached_at)],
+      ['anew', at(APPLIANCE, 1, '2026-01-01T00:00:05.000Z')],
+      ['in another place', at(APPLIANCE, 2, first.attached_at)],
+    ])('%s: that plug is not ours to end', (_how, volume) => {
+      expect(after(first, volume)).toMatchObject(another);
+    });
+
+    it('where it was, or where an older intent says: it is tried again', () => {
+      expect(after(first, at(APPLIANCE, 1, first.attached_at))).toMatchObject({ do: 'back-off' });
+      const old = { vm_id: APPLIANCE };
+      expect(after(old, at(APPLIANCE, 2, first.attached_at))).toMatchObject({ do: 'back-off' });
+      expect(after(old, at(OTHER_VM, 1, null))).toMatchObject(another);
+    });
+
+    it('a refusal of CloudStack is told before anybody looks at the disk again', () => {
+      const refused: Step = ['detach-volume', 'refused', { job_id: 'j', code: 531, text: 'not yours' }];
+      const s = situation('detach', request, {
+        facts: { volume: here, mapping: local, use: usedBy(MOUNT) },
+        steps: [withdrawn, ['detach-volume', 'intent', { job_id: 'j', ...first }], refused],
+      });
+      expect(decideDetach(s)).toMatchObject({ data: { message: expect.stringContaining('not yours') } });
+    });
+  });
+
+  describe('the volume is not attached where it is to be detached, and its row says where it was', () => {
+    const shown = { volume: seenVolume(), mapping: remote, neighbours: new Map([[OTHER_VM, null]]) };
+    const unasked = (ms: number) =>
+      decideDetach(situation('detach', request, { facts: shown, elapsed: { 'detached-unasked': ms } }));
+
+    it('on another VM: the row goes only when CloudStack goes on saying so', () => {
+      expect(unasked(0)).toMatchObject({ do: 'back-off', forget: ['volume', 'mapping', 'gone'] });
+      expect(unasked(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({ do: 'record', step: 'unmap' });
+    });
+
+    it('and it is gone: nothing has to be doubted', () => {
+      const facts = { ...shown, volume: gone() };
+      expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({
+        do: 'record',
+        step: 'unmap',
+      });
+    });
+
+    it('on a third VM, which a cleanup was not asked about: its row stays', () => {
+      const goal = { volumeId: VOLUME, force: false, onlyFromVm: 'test-vm' };
+      const of = (onlyFromVm: string) =>
+        detach(situation('detach', request, { facts: shown, elapsed: { 'detached-unasked': 60_000 } }), {
+          ...goal,
+          onlyFromVm,
+        });
+      expect(of('test-vm')).toMatchObject({ do: 'done' });
+      expect(of(OTHER_VM)).toMatchObject({ do: 'record', step: 'unmap' });
+    });
+  });
+
+  it('a disk that hides whose it is keeps a detached volume here: it may be its', () => {
+    const facts = { volume: seenVolume(), mapping: local };
+    const waits = { do: 'await-gone', volumeId: VOLUME, leaves: true };
+    expect(decideDetach(situation('detach', request, { facts }))).toEqual({ ...waits, timeoutMs: 0 });
+    expect(decideDetach(situation('detach', request, { facts: { ...facts, mapping: noRow } }))).toEqual({
+      ...waits,
+      timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS,
+    });
+  });
+
+  it('takes the disk of a cleanup only while its VM stands still, that of a request also while it runs', () => {
+    const of = (onlyFromVm: string | null) =>
+      detach(situation('detach', request, { facts: { volume: there, mapping: remote } }), {
+        ...{ volumeId: VOLUME, force: false },
+        onlyFromVm,
+      });
+    expect(of(OTHER_VM)).toMatchObject({ do: 'intend', data: { still_only: true } });
+    expect(of(null)).not.toHaveProperty('data.still_only');
+  });
+
+  it('DETACH_IN_USE=force ignores who uses the disk, and says so', () => {
+    const decided = (detachInUse: 'force' | 'refuse') =>
+      decideDetach(
+        situation('detach', request, {
+          facts: { volume: here, mapping: local, use: usedBy(MOUNT) },
+          policy: { detachInUse },
+        }),
+      );
+    expect(decided('force')).toMatchObject({ do: 'record', step: 'guard', data: { forced: true } });
+    expect(decided('refuse')).toMatchObject({ data: { code: 'DEVICE_IN_USE' } });
+  });
+
+  it('cuts connected clients only where they are ignored whatever they do', () => {
+    const withdraws = (force: boolean, detachConnected: 'disconnect' | 'refuse' | 'when-idle') =>
+      decideDetach(
+        situation(
+          'detach',
+          { ...request, force },
+          { facts: { volume: here, mapping: local, use: usedBy() }, policy: { detachConnected } },
+        ),
+      );
+    expect(withdraws(false, 'disconnect')).toMatchObject({ do: 'withdraw', force: true });
+    expect(withdraws(true, 'refuse')).toMatchObject({ do: 'withdraw', force: true });
+    for (const kept of ['refuse', 'when-idle'] as const)
+      expect(withdraws(false, kept)).toMatchObject({ do: 'withdraw', force: false });
   });
 
   it('tries a detach again that the guest did not answer in time (apache/cloudstack#7316)', () => {
