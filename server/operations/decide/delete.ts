@@ -128,7 +128,7 @@ export const GONE = 'CloudStack says that the volume was removed before';
  * text.
  */
 function again(s: Situation, volumeId: string, call: EndedTry, why: string): Action {
-  if (call.withheld !== null || call.outcome === 'refused')
+  if (call.outcome === 'refused')
     return tryAgainOrGiveUp(s, STEP, call, 'volume deletion', about(s, volumeId));
   if (s.elapsed('deleting') > LIMITS.DELETE_DEADLINE_MS) {
     const words = call.text === null ? '' : `; its last answer: ${failureMessage(call, 'volume deletion')}`;
@@ -154,9 +154,9 @@ function again(s: Situation, volumeId: string, call: EndedTry, why: string): Act
  * A disk may have appeared in the guest between its last scan and the call, so the guest is checked again.
  */
 function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
-  if (byUs && s.facts.gone === undefined)
+  if (s.facts.gone === undefined)
     return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS, leaves: true };
-  if (byUs && !s.facts.gone)
+  if (!s.facts.gone)
     return giveUp(
       'DEVICE_STILL_PRESENT',
       `Volume ${volumeId} is deleted, but this guest still has its disk, or one that may be it (ghost disk)`,

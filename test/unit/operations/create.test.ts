@@ -301,7 +301,7 @@ describe('create decides', () => {
 
   it('a volume whose creation has failed and that is not shown is looked for once more before that is told', () => {
     const failed = { job_id: 'j1', volume_id: VOLUME, outcome: 'failed', code: 535, text: 'full' };
-    const after = (ms: number) =>
+    const following = (ms: number) =>
       decideCreate(
         situation('create', request, {
           steps: [checked, intent, ['create-volume', 'finished', failed]],
@@ -309,8 +309,8 @@ describe('create decides', () => {
           elapsed: { 'not-visible': ms },
         }),
       );
-    expect(after(LIMITS.READ_SETTLE_MS)).toMatchObject({ do: 'back-off', forget: ['volume'] });
-    expect(after(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({ data: { code: 'CLOUDSTACK_QUOTA' } });
+    expect(following(LIMITS.READ_SETTLE_MS)).toMatchObject({ do: 'back-off', forget: ['volume'] });
+    expect(following(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({ data: { code: 'CLOUDSTACK_QUOTA' } });
   });
 
   it('reports the real size, and takes a volume in place for success even when the job says failed', () => {

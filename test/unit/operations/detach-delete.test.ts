@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import { decideDelete } from '~/server/operations/decide/delete';
+import { decideDelete, GONE } from '~/server/operations/decide/delete';
 import { decideDetach, detach } from '~/server/operations/decide/detach';
 import type { Facts } from '~/server/operations/decision';
 import {
@@ -233,17 +233,19 @@ describe('detach decides', () => {
 
   it('a volume that is gone by now was found, once something of it was taken away or asked for', () => {
     const facts = { volume: gone(), mapping: noRow, gone: true };
-    const after = (...steps: Step[]) => decideDetach(situation('detach', request, { facts, steps }));
-    expect(after(['unmap', 'done', { device_path: '/dev/vdb' }])).toMatchObject({
+    const following = (...steps: Step[]) => decideDetach(situation('detach', request, { facts, steps }));
+    expect(following(['unmap', 'done', { device_path: '/dev/vdb' }])).toMatchObject({
       do: 'complete',
       response: { device_path: '/dev/vdb' },
     });
-    expect(after(['unmap', 'done', {}]), 'as an earlier version wrote it').toMatchObject({ do: 'complete' });
+    expect(following(['unmap', 'done', {}]), 'as an earlier version wrote it').toMatchObject({
+      do: 'complete',
+    });
     const lost: Step[] = [
       ['detach-volume', 'intent', { job_id: 'j', vm_id: APPLIANCE }],
       ['detach-volume', 'finished', { job_id: 'j', outcome: 'unknown' }],
     ];
-    expect(after(...lost)).toMatchObject({ do: 'complete' });
+    expect(following(...lost)).toMatchObject({ do: 'complete' });
   });
 
   describe('a try has ended, and the volume is attached', () => {
@@ -252,7 +254,7 @@ describe('detach decides', () => {
       'finished',
       { job_id: 'j', outcome: 'failed', code: 530, text: 'no' },
     ];
-    const after = (about: object, volume: ReturnType<typeof seenVolume>) =>
+    const following = (about: object, volume: ReturnType<typeof seenVolume>) =>
       decideDetach(
         situation('detach', request, {
           facts: { volume, mapping: local, use: usedBy() },
@@ -269,14 +271,14 @@ describe('detach decides', () => {
       ['anew', at(APPLIANCE, 1, '2026-01-01T00:00:05.000Z')],
       ['in another place', at(APPLIANCE, 2, first.attached_at)],
     ])('%s: that plug is not ours to end', (_how, volume) => {
-      expect(after(first, volume)).toMatchObject(another);
+      expect(following(first, volume)).toMatchObject(another);
     });
 
     it('where it was, or where an older intent says: it is tried again', () => {
-      expect(after(first, at(APPLIANCE, 1, first.attached_at))).toMatchObject({ do: 'back-off' });
+      expect(following(first, at(APPLIANCE, 1, first.attached_at))).toMatchObject({ do: 'back-off' });
       const old = { vm_id: APPLIANCE };
-      expect(after(old, at(APPLIANCE, 2, first.attached_at))).toMatchObject({ do: 'back-off' });
-      expect(after(old, at(OTHER_VM, 1, null))).toMatchObject(another);
+      expect(following(old, at(APPLIANCE, 2, first.attached_at))).toMatchObject({ do: 'back-off' });
+      expect(following(old, at(OTHER_VM, 1, null))).toMatchObject(another);
     });
 
     it('a refusal of CloudStack is told before anybody looks at the disk again', () => {
@@ -479,6 +481,106 @@ describe('delete decides', () => {
     expect(
       decideDelete(situation('delete', request, { steps: call, facts: { ...facts, gone: false } })),
     ).toMatchObject({ data: { code: 'DEVICE_STILL_PRESENT' } });
+  });
+
+  describe('CloudStack has answered the delete', () => {
+    const following = (
+      end: object,
+      facts: Facts,
+      intent: object = {},
+      elapsed: Record<string, number> = {},
+    ) =>
+      decideDelete(
+        situation('delete', request, {
+          steps: [
+            ['delete-volume', 'intent', { job_id: 'j', ...intent }],
+            ['delete-volume', 'finished', { job_id: 'j', ...end }],
+          ],
+          facts,
+          elapsed,
+        }),
+      );
+    const ok = { outcome: 'ok' };
+    const trash = { expunge: false };
+
+    it.each([
+      ['that it was removed before', { ...ok, text: GONE }],
+      ['that it knows none', { outcome: 'failed', code: 431, text: 'Unable to find volume with ID: 23' }],
+    ])('%s: nothing is asked again, and the guest is looked at', (_how, end) => {
+      const disk = { do: 'await-gone', volumeId: VOLUME, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
+      for (const facts of [{}, { volume: hidden() }, { volume: seenVolume() }]) {
+        expect(following(end, facts)).toEqual({ ...disk, leaves: true });
+        expect(following(end, { ...facts, gone: false })).toMatchObject({
+          data: { code: 'DEVICE_STILL_PRESENT' },
+        });
+        expect(following(end, { ...facts, gone: true })).toMatchObject({ do: 'complete' });
+      }
+    });
+
+    it('well, and does not list it: the guest is looked at all the same', () => {
+      expect(following(ok, { volume: hidden() })).toMatchObject({ do: 'await-gone', leaves: true });
+      expect(following(ok, { volume: hidden(), gone: false })).toMatchObject({
+        data: { code: 'DEVICE_STILL_PRESENT' },
+      });
+    });
+
+    it('and it is in the trash: it is there for certain when that was asked for, and done', () => {
+      const inTrash = { volume: seenVolume({ state: 'Destroy' }) };
+      expect(following(ok, inTrash, trash)).toMatchObject({
+        do: 'complete',
+        response: { recoverable: true },
+      });
+      expect(following({ outcome: 'unknown' }, inTrash, trash), 'nobody has said so').toMatchObject({
+        do: 'back-off',
+      });
+      expect(following(ok, { volume: seenVolume() }, trash), 'it is not shown there').toMatchObject({
+        do: 'back-off',
+      });
+    });
+
+    it('in a way that says nothing: it is sent again while the volume stands', () => {
+      const nothing = { outcome: 'failed', code: 530, text: null };
+      const there = { volume: seenVolume() };
+      expect(following(nothing, there)).toMatchObject({
+        do: 'back-off',
+        reason: expect.stringContaining('CloudStack did not delete it'),
+      });
+      expect(following({ outcome: 'unknown' }, there)).toMatchObject({
+        do: 'back-off',
+        reason: expect.stringContaining('the answer was lost'),
+      });
+      expect(following(nothing, there, {}, { 'delete-again:j': 1 })).toMatchObject({ do: 'intend' });
+    });
+
+    it('well, and the volume is busy where nobody expects it: it is waited for', () => {
+      const busy = { volume: seenVolume({ state: 'Snapshotting' }) };
+      const settled = { 'contradiction:delete-volume:1': LIMITS.READ_SETTLE_MS + 1, 'delete-volume:1': 1 };
+      expect(following(ok, busy, {}, settled)).toMatchObject({ do: 'pause', step: 'read-volume' });
+    });
+  });
+
+  it('an end says what was taken away before, and what may still happen', () => {
+    const failing: Step = [
+      'operation',
+      'failing',
+      { code: 'STEP_DEADLINE', message: 'too long', details: {}, cancelled: false },
+    ];
+    const taken: Step[] = [
+      ['detach-volume', 'intent', { job_id: 'd', vm_id: APPLIANCE }],
+      ['detach-volume', 'finished', { job_id: 'd', outcome: 'ok' }],
+    ];
+    const ends = (...steps: Step[]) =>
+      decideDelete(situation('delete', request, { steps: [...steps, failing], facts: { mapping: noRow } }));
+    expect(ends(...taken, ['delete-volume', 'intent', { job_id: 'j' }])).toMatchObject({
+      do: 'fail',
+      response: {
+        left: [
+          expect.stringContaining(`was detached from VM ${APPLIANCE}`),
+          expect.stringContaining('delete-volume (job j) may have taken effect'),
+        ],
+      },
+    });
+    expect(ends(...taken)).toMatchObject({ do: 'fail', message: 'too long' });
   });
 
   it('does not take a refusal for success: "attached" and "snapshot in progress" are the same 431 as "not found"', () => {

@@ -665,11 +665,15 @@ describe('may this mutation leave now?', () => {
     const flow = { readBytes: 0, writtenBytes: 0, readRate: null, writeRate: null, observedForMs: 60_000 };
     const silent = (lastIoAgoMs: number | null) => seen({ ...flow, lastIoAgoMs }, 100_000, 'guest');
     expect(busy(silent(40_000), CLIENT, LEAVING)).toMatchObject({
-      said: expect.stringContaining('; 1 NBD client connected, the last I/O was 40 s ago, at 1970-01-01T00:01'),
+      said: expect.stringContaining(
+        '; 1 NBD client connected, the last I/O was 40 s ago, at 1970-01-01T00:01',
+      ),
       details: { clients: 1, last_io_at: '1970-01-01T00:01:00.000Z' },
     });
     expect(busy(silent(null), CLIENT, CLIENT)).toMatchObject({
-      said: expect.stringMatching(/; 2 NBD clients connected, no I\/O since the daemon began to look 60 s ago$/),
+      said: expect.stringMatching(
+        /; 2 NBD clients connected, no I\/O since the daemon began to look 60 s ago$/,
+      ),
       details: { clients: 2, last_io_at: null },
     });
     expect(busy(unknown('no counters', 0, 'guest'), CLIENT, MOUNT)).toMatchObject({
