@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { absent, seen } from '~/server/model/evidence';
 import { decideAttach } from '~/server/operations/decide/attach';
+import type { Facts } from '~/server/operations/decision';
 import {
   APPLIANCE,
   CLIENT,
@@ -9,6 +10,7 @@ import {
   found,
   gone,
   guards,
+  hidden,
   MOUNT,
   mapped,
   mapping,
@@ -349,6 +351,80 @@ describe('attach decides', () => {
     expect(decideAttach(about(false))).toMatchObject({ step: 'map' });
   });
 
+  it('what CloudStack shows here although nothing here has attached it is believed where the disk is seen', () => {
+    const facts = { volume: attached, obstacles: clear, mapping: rowOf(null) };
+    const decided = (gone?: boolean) =>
+      decideAttach(
+        situation('attach', here, { facts: { ...facts, ...(gone === undefined ? {} : { gone }) } }),
+      );
+    expect(decided()).toEqual({ do: 'await-gone', volumeId: VOLUME, timeoutMs: 0, leaves: false });
+    expect(decided(false)).toMatchObject({ do: 'await-device' });
+    expect(decided(true)).toMatchObject({
+      do: 'back-off',
+      forget: ['volume', 'mapping', 'gone', 'obstacles'],
+    });
+  });
+
+  it('asks for a slot of this VM only, and only for a disk that has none yet', () => {
+    const there = { volume_id: VOLUME, vm_id: OTHER_VM };
+    const asked = (request: typeof here, volume: ReturnType<typeof seenVolume>) =>
+      decideAttach(situation('attach', request, { facts: { volume } }));
+    expect(asked(here, seenVolume())).toMatchObject({ toAppliance: true, needsSlot: true });
+    expect(asked(here, attached)).toMatchObject({ toAppliance: true, needsSlot: false });
+    expect(asked(there, seenVolume())).toMatchObject({ toAppliance: false, needsSlot: false });
+  });
+
+  it('waits until the disk has left this guest; for another VM none may be left that hides whose it is', () => {
+    const facts = { volume: seenVolume(), obstacles: clear };
+    const waits = { do: 'await-gone', volumeId: VOLUME, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS };
+    expect(decideAttach(situation('attach', here, { facts }))).toEqual({ ...waits, leaves: false });
+    const there = { volume_id: VOLUME, vm_id: OTHER_VM };
+    expect(decideAttach(situation('attach', there, { facts }))).toEqual({ ...waits, leaves: true });
+    const failed: Step = [
+      'attach-volume',
+      'finished',
+      { job_id: 'j1', outcome: 'failed', code: 530, text: 'no' },
+    ];
+    const ghost = { ...facts, gone: false };
+    expect(decideAttach(situation('attach', here, { facts: ghost, steps: [intent, failed] }))).toMatchObject({
+      data: { code: 'DEVICE_STILL_PRESENT', message: expect.stringMatching(/; the attach ended with: no$/) },
+    });
+    expect(decideAttach(situation('attach', here, { facts: ghost }))).toMatchObject({
+      data: { code: 'DEVICE_STILL_PRESENT', message: expect.stringMatching(/\(ghost disk\)$/) },
+    });
+  });
+
+  it('while the export cannot be published, volume, disk and users are read again before each try', () => {
+    const publishError = { code: 'EXPORT_SERVER_UNHEALTHY' as const, message: 'no answer' };
+    const facts = { volume: attached, device: found, use: usedBy(), publishError };
+    const decided = (publish: number) =>
+      decideAttach(
+        situation('attach', here, {
+          steps: [intent, accepted, ok, mapped],
+          facts,
+          elapsed: { publish },
+        }),
+      );
+    expect(decided(LIMITS.EXPORT_DEADLINE_MS)).toMatchObject({
+      do: 'back-off',
+      forget: ['publishError', 'volume', 'device', 'use'],
+    });
+    expect(decided(LIMITS.EXPORT_DEADLINE_MS + 1)).toMatchObject({
+      data: { code: 'EXPORT_SERVER_UNHEALTHY' },
+    });
+  });
+
+  it('is done without an export where exports are off', () => {
+    const facts = { volume: attached, device: found, use: usedBy() };
+    const s = situation('attach', here, {
+      steps: [intent, accepted, ok, mapped],
+      facts,
+      policy: { exportsEnabled: false },
+    });
+    expect(decideAttach(s)).toMatchObject({ do: 'complete', response: { device_path: '/dev/vdb' } });
+    expect(decideAttach(s)).not.toHaveProperty('response.export_name');
+  });
+
   it('honours a cancel while nothing has been accepted, and not after it', () => {
     const facts = { volume: seenVolume(), obstacles: clear, gone: true };
     const cancelRequestedBy = { actor: 'hub', requestId: 'r-1', traceparent: null };
@@ -472,5 +548,78 @@ describe('an attach that cannot go on takes back what it did', () => {
     expect(
       decideAttach(situation('attach', here, { steps: [...before, ['withdraw', 'done']] })),
     ).toMatchObject({ do: 'record', step: 'unmap', effects: [{ kind: 'delete-mapping' }] });
+  });
+
+  it('lets clients finish when it withdraws: the disk is still attached', () => {
+    expect(
+      decideAttach(situation('attach', here, { steps: [intent, accepted, ok, mapped, failing] })),
+    ).toEqual({
+      do: 'withdraw',
+      volumeId: VOLUME,
+      force: false,
+    });
+  });
+
+  it('takes nothing away that was here before, where only its export has failed', () => {
+    const ended = (code: string) =>
+      decideAttach(
+        situation('attach', here, {
+          steps: [mapped, ['operation', 'failing', { code, message: 'no', details: {}, cancelled: false }]],
+        }),
+      );
+    for (const code of ['EXPORT_CONFIG_FAILED', 'EXPORT_SERVER_UNHEALTHY'])
+      expect(ended(code)).toMatchObject({
+        do: 'fail',
+        message: expect.stringContaining('sync will publish'),
+      });
+    expect(ended('DEVICE_IN_USE')).toMatchObject({ do: 'withdraw' });
+  });
+
+  it.each([
+    ['intent', 'may still end'],
+    ['accepted', 'may still end'],
+  ] as const)('detaches nothing while its own call is open (%s), and says so', (state, words) => {
+    const open: Step[] = state === 'intent' ? [intent] : [intent, accepted];
+    const facts = { volume: attached, gone: true };
+    expect(decideAttach(situation('attach', here, { steps: [...open, failing], facts }))).toMatchObject({
+      do: 'fail',
+      message: expect.stringContaining(words),
+    });
+  });
+
+  describe('by a detach of its own', () => {
+    const UNDO = 'undo-detach-volume';
+    const tried = (end: object, tries = 1): Step[] => [
+      ...steps,
+      ...Array.from({ length: tries }, (): Step => [UNDO, 'intent', { job_id: 'u', vm_id: APPLIANCE }]),
+      [UNDO, 'outcome' in end ? 'finished' : 'refused', { job_id: 'u', ...end }],
+    ];
+    const failed = { outcome: 'failed', code: 530, text: 'the agent did not answer' };
+    const next = (
+      given: Step[],
+      volume: NonNullable<Facts['volume']>,
+      elapsed: Record<string, number> = {},
+    ) => decideAttach(situation('attach', here, { steps: given, facts: { volume, gone: true }, elapsed }));
+
+    it('which is tried a few times; what is left then is told', () => {
+      expect(next(tried(failed), attached)).toMatchObject({ do: 'intend', step: UNDO });
+      const left = { do: 'fail', message: expect.stringContaining('still attached to this appliance') };
+      expect(next(tried(failed, LIMITS.MUTATION_TRIES), attached)).toMatchObject(left);
+      const withheld = { text: 'in use', withheld: 'DEVICE_IN_USE' };
+      expect(next(tried(withheld), attached), 'its guards forbid it').toMatchObject(left);
+    });
+
+    it('which CloudStack does not show at once: it is looked at again', () => {
+      const worked = tried({ outcome: 'ok' });
+      expect(next(worked, attached)).toMatchObject({ do: 'back-off' });
+      const settled = { 'contradiction:undo-detach-volume:1': LIMITS.READ_SETTLE_MS + 1 };
+      expect(next(worked, attached, settled)).toMatchObject({ do: 'intend', step: UNDO });
+      for (const volume of [seenVolume(), seenVolume({ vmId: OTHER_VM }), gone()])
+        expect(next(worked, volume)).toMatchObject({ do: 'fail', message: 'nothing came' });
+      expect(next(worked, hidden(), settled)).toMatchObject({
+        do: 'fail',
+        message: expect.stringContaining('is not known'),
+      });
+    });
   });
 });
