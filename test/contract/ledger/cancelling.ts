@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { CANCELLED_UNCHANGED, callerNames } from '~/server/model/operation';
-import { A, APPLIANCE, ASKER, attach } from './fixtures';
+import { A, APPLIANCE, ASKER, attach, B, detach, OTHER_VM } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeCancelling(suite: LedgerSuite): void {
@@ -32,6 +32,17 @@ export function describeCancelling(suite: LedgerSuite): void {
       const { id } = await executing(attach(A, APPLIANCE));
       expect(await ledger.requestCancel(epoch, id)).toBe('requested');
       expect(await ledger.readOperation(id)).toMatchObject({ status: 'executing', cancelRequested: true });
+    });
+
+    it('is of the operation that is named, and only of its own appliance', async () => {
+      const [one, two] = [await executing(attach(A, APPLIANCE)), await executing(attach(B, APPLIANCE))];
+      const waiting = await ask(detach(A));
+      expect(await ledger.requestCancel(epoch, one.id)).toBe('requested');
+      expect((await ledger.readOperation(two.id))?.cancelRequested).toBe(false);
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      for (const { id } of [two, waiting]) expect(await ledger.requestCancel(theirs, id)).toBe('missing');
+      expect(await ledger.readOperation(two.id)).toMatchObject({ cancelRequested: false });
+      expect(await ledger.readOperation(waiting.id)).toMatchObject({ status: 'pending' });
     });
 
     it('keeps who asked: of what waited in its journal too, of what executes the first who did', async () => {

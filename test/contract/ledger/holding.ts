@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Epoch, Ledger } from '~/server/model/ledger';
 import { callerNames } from '~/server/model/operation';
-import { A, APPLIANCE, ASKER, attach, B, detach, entry, OTHER_VM, refusal } from './fixtures';
+import { A, APPLIANCE, ASKER, attach, B, detach, entry, OTHER_VM, refusal, T0 } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 
 export function describeHolding(suite: LedgerSuite): void {
@@ -90,6 +90,35 @@ export function describeHolding(suite: LedgerSuite): void {
       await ledger.noteCrash(epoch, id, crash);
       expect(await heldOf(id)).toBeNull();
       await append(id, { entries: [entry('map', 'done', {})] });
+    });
+
+    it('a crash, a retry and an abandon are of the operation that is named, and of no other one', async () => {
+      const [one, two] = [await executing(detach(A)), await executing(detach(B))];
+      await ledger.noteCrash(epoch, one.id, crash);
+      await ledger.noteCrash(epoch, two.id, crash);
+      expect([await heldOf(one.id), await heldOf(two.id)], 'each has crashed once').toEqual([null, null]);
+      await ledger.noteCrash(epoch, one.id, crash);
+      expect([await heldOf(one.id), await heldOf(two.id)]).toEqual([expect.any(String), null]);
+      await ledger.hold(epoch, two.id, 'theirs');
+      expect(await ledger.retryHeld(epoch, one.id)).toBe('released');
+      expect([await heldOf(one.id), await heldOf(two.id)]).toEqual([null, 'theirs']);
+      expect(await ledger.abandonHeld(epoch, two.id)).toBe('released');
+      expect(await ledger.readOperation(one.id)).toMatchObject({ status: 'executing', error: null });
+    });
+
+    it('what has ended has not crashed', async () => {
+      const { id } = await executing(detach(A));
+      await end(id);
+      for (const one of [crash, crash]) await ledger.noteCrash(epoch, id, one);
+      expect(await heldOf(id)).toBeNull();
+    });
+
+    it('abandoned it waits for nothing any more', async () => {
+      const { id } = await executing(detach(A));
+      await append(id, { waiting: { attempt: 2, nextAttemptAt: T0 + 5000, reason: 'the agent is away' } });
+      expect((await ledger.readOperation(id))?.waitReason).toBe('the agent is away');
+      await ledger.abandonHeld(epoch, id, null, 'nobody runs it');
+      expect(await ledger.readOperation(id)).toMatchObject({ waitReason: null, nextAttemptAt: null });
     });
 
     it('abandoned it has failed, says what it may have left, and frees its volume; its jobs are still waited for', async () => {

@@ -214,6 +214,25 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
       expect(await ledger.listExports()).toEqual([]);
     });
 
+    it('changes and deletes the export of the volume that is named, and no other one', async () => {
+      await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
+      await repair({ kind: 'put-mapping', mapping: mapping(B, { devicePath: '/dev/vdc' }) }, exportOf(B));
+      await repair({ kind: 'set-export-status', volumeId: A, status: 'pending' });
+      const statuses = async () =>
+        (await ledger.listExports()).map(({ volumeId, status }) => [volumeId, status]);
+      expect(await statuses()).toEqual([
+        [A, 'pending'],
+        [B, 'active'],
+      ]);
+      await repair({ kind: 'put-mapping', mapping: mapping(NEVER), displaces: [A] });
+      expect(await statuses(), 'one that was not served has not failed').toEqual([
+        [A, 'pending'],
+        [B, 'active'],
+      ]);
+      await repair({ kind: 'delete-export', volumeId: A });
+      expect(await statuses()).toEqual([[B, 'active']]);
+    });
+
     it('filters exports', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A, 'active', { vm_name: 'web' }));
       await repair(

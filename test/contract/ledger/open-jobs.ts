@@ -89,6 +89,9 @@ export function describeOpenJobs(suite: LedgerSuite): void {
       const { id: detached } = await executing(detach(B));
       await append(detached, { entries: [entry('detach-volume', 'intent', { job_id: 'job-2' })] });
       await end(detached, 'failed');
+      const { id: undone } = await executing(attach(B, OTHER_VM));
+      await append(undone, { entries: [entry('undo-detach-volume', 'intent', { job_id: 'job-3' })] });
+      await end(undone, 'failed');
       expect(await ledger.volumesStillComing(OTHER_VM)).toEqual([A]);
       expect(await ledger.volumesStillComing(APPLIANCE)).toEqual([]);
       await ledger.settleOpenJob(epoch, { ...openJob(id), step: 'attach-volume' }, { outcome: 'ok' });
