@@ -179,6 +179,28 @@ export function describeCountsAndPruning(suite: LedgerSuite): void {
       expect(await prune()).toMatchObject({ deleted: 3 });
     });
 
+    it('prunes old entries of no operation, of this appliance alone, and keeps the newest', async () => {
+      await executing(detach(A));
+      const theirs = await ledger.takeOver(OTHER_VM, 'them');
+      for (const of of [theirs, epoch])
+        for (const step of ['one', 'two', 'three', 'four']) await ledger.auditedChange(of, [], note(step));
+      const notes = async (appliance: string) =>
+        (await ledger.feed(appliance, 0, 100))
+          .filter(({ state }) => state === 'note')
+          .map(({ step }) => step);
+      const all = await notes(APPLIANCE);
+      await prune();
+      expect(await notes(APPLIANCE), 'none is old').toEqual(all);
+      await prune({ ageMs: -DAY_MS, keepNewest: 2 });
+      expect(await notes(APPLIANCE)).toEqual(['three', 'four']);
+      expect(await notes(OTHER_VM)).toHaveLength(4);
+      const [running] = await ledger.listOperations({ limit: 1 });
+      expect((await ledger.readJournal(running?.id ?? '')).map(({ state }) => state)).toEqual([
+        'pending',
+        'executing',
+      ]);
+    });
+
     it('keeps an operation whose job may still act, until it is known how that ended', async () => {
       const { id } = await executing(detach(A));
       await suite.append(id, { entries: [entry('detach-volume', 'accepted', { job_id: 'job-1' })] });
