@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
+import { ROOT_DISK } from '~/lab/guest/guest';
 import { LIMITS } from '~/server/core/limits';
 import type { Holder } from '~/server/devices/device';
 import { expectedSerial } from '~/server/devices/serial';
+import { exportName } from '~/server/model/export-name';
 import type { OperationType } from '~/server/model/operation';
 import { GIB, Rig } from './rig';
 import { CLIENT, LEAVING, MOUNT } from './situations';
@@ -183,6 +185,33 @@ describe('who uses the disk counts at the moment of the act', () => {
     });
   });
 
+  it('a client that only the export server knows counts, and hides nobody who uses the disk', async () => {
+    const rig = await Rig.start({ policy: { detachConnected: 'disconnect' } });
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.guest.hold(id, [MOUNT]);
+    await rig.server.connect(exportName(id));
+    const operation = await rig.run('detach', { volume_id: id });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+    expect(operation.error).toContain(MOUNT.detail);
+    expect(operation.error).toContain('nbd-client');
+    expect([rig.calls, rig.exported(id)]).toEqual([[], true]);
+  });
+
+  it.each([
+    ['whose clients are cut anyway', { detachConnected: 'disconnect' }, false, 'completed'],
+    ['whose other users are ignored', { detachInUse: 'force', detachConnected: 'refuse' }, true, 'failed'],
+  ] as const)(
+    'a client that has left a disk %s: is it waited for?',
+    async (_disk, policy, isWaitedFor, status) => {
+      const rig = await Rig.start({ policy });
+      const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+      rig.guest.hold(id, [LEAVING]);
+      const begun = rig.clock.monotonic();
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status });
+      expect(rig.clock.monotonic() - begun >= LIMITS.HOLDER_PASSES_MS).toBe(isWaitedFor);
+    },
+  );
+
   it('of a volume on another VM nobody is asked, whatever the guest says of its disks', async () => {
     const rig = await Rig.start();
     const [mine, theirs] = [
@@ -243,6 +272,33 @@ describe('a disk that is not identified', () => {
     const operation = await rig.run('detach', { volume_id: id });
     expect([operation.status, rig.calls]).toEqual(['failed', []]);
     expect(operation.error).toContain(MOUNT.detail);
+  });
+
+  it.each([
+    ['the system’s own', async () => ({ rig: await Rig.start({ guest: { serials: false } }), used: null })],
+    [
+      'another volume’s, by its serial',
+      async () => {
+        const rig = await Rig.start();
+        return { rig, used: (await rig.volume({ vmId: rig.here })).id };
+      },
+    ],
+    [
+      'another volume’s, by its mapping',
+      async () => {
+        const rig = await Rig.start({ guest: { serials: false } });
+        const { id } = await rig.volume();
+        await rig.run('attach', { volume_id: id, vm_id: rig.here });
+        return { rig, used: id };
+      },
+    ],
+  ])('a disk that is %s is not it, whoever uses that', async (_whose, start) => {
+    const { rig, used } = await start();
+    const { id } = await rig.volume({ vmId: rig.here });
+    rig.guest.surpriseUnplug(id);
+    rig.guest.hold(used ?? ROOT_DISK.volumeId, [MOUNT]);
+    const operation = await rig.run('detach', { volume_id: id });
+    expect([operation.status, operation.error]).toEqual(['completed', null]);
   });
 
   it('none that may be it is used: then it does not matter which one it is', async () => {
