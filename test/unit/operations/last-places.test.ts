@@ -130,6 +130,11 @@ describe('where an operation has just left a volume', () => {
     expect(await taken(ended(unsure, 'failed'), onAppliance), 'the last one has an end').toBe('unknown');
   });
 
+  it('is not known where an older journal does not say to which VM', async () => {
+    for (const shown of [free, onOther])
+      expect(await taken(ended(call('attach-volume', OK)), shown)).toBe('seen');
+  });
+
   it('is nowhere where CloudStack was not asked to move it', async () => {
     for (const steps of [[], call('detach-volume', REFUSED, PLUG), call('create-snapshot', OK)])
       expect(await taken(ended(steps), onAppliance)).toBe('seen');
@@ -141,6 +146,14 @@ describe('where an operation has just left a volume', () => {
     expect(await look(onAppliance)).toMatchObject({
       kind: 'unknown',
       why: `operation before has just left it detached, and CloudStack shows it on VM ${APPLIANCE}`,
+    });
+  });
+
+  it('is told as deleted where it was', async () => {
+    const { note, look } = world();
+    note(ended(call('delete-volume', OK)));
+    expect(await look(free)).toMatchObject({
+      why: 'operation before has just deleted it, and CloudStack shows it detached',
     });
   });
 
@@ -199,8 +212,28 @@ describe('a plug that an operation has just ended', () => {
   it('is believed of the operation that has attached the volume to that VM itself', async () => {
     const own = call('attach-volume', OK, { vm_id: OTHER_VM });
     expect(await taken(ended(detached), onOther, own)).toBe('seen');
-    const elsewhere = call('attach-volume', OK, { vm_id: APPLIANCE });
-    expect(await taken(ended(detached), onOther, elsewhere)).toBe('unknown');
+    for (const other of [
+      call('attach-volume', OK, { vm_id: APPLIANCE }),
+      call('attach-volume', UNKNOWN, { vm_id: OTHER_VM }),
+      call('attach-volume', REFUSED, { vm_id: OTHER_VM }),
+    ])
+      expect(await taken(ended(detached), onOther, other), JSON.stringify(other)).toBe('unknown');
+  });
+
+  it('is that of the try which has ended it, on its VM; one of which nobody knows that it worked has ended none', async () => {
+    const tries: Step[] = [
+      ['detach-volume', 'intent', { job_id: 'first', ...PLUG, attached_at: LATER }],
+      ['detach-volume', 'finished', { job_id: 'first', outcome: 'failed', code: 530 }],
+      ...detached,
+      ...attached,
+    ];
+    expect(await taken(ended(tries), onOther)).toBe('unknown');
+    expect(await taken(ended(tries), anew)).toBe('seen');
+    const unsure = [...call('detach-volume', UNKNOWN, PLUG), ...attached];
+    expect(await taken(ended(unsure), onOther)).toBe('seen');
+    const away = [...detached, ...call('attach-volume', OK, { vm_id: APPLIANCE })];
+    const sameTime = seenVolume({ vmId: APPLIANCE, deviceId: 1, attached: ATTACHED_AT });
+    expect(await taken(ended(away), sameTime)).toBe('seen');
   });
 
   it('is nobody’s where the intent did not say when it was made', async () => {
@@ -209,6 +242,8 @@ describe('a plug that an operation has just ended', () => {
     note(ended(unnamed));
     note(again);
     expect((await look(onOther)).kind).toBe('seen');
+    const undated = seenVolume({ vmId: OTHER_VM, deviceId: 1, attached: null });
+    expect((await look(undated)).kind).toBe('seen');
   });
 
   it('is forgotten after a while, also where the next operation is newer', async () => {
