@@ -6,7 +6,7 @@ import {
   rootDevices,
   serialNames,
 } from '~/server/devices/correlation';
-import { disk, event, GIB, mappingTo, mute, OTHER, SUBMIT, VOLUME, world } from './worlds';
+import { disk, event, GIB, type MappingLike, mappingTo, mute, OTHER, SUBMIT, VOLUME, world } from './worlds';
 
 /** `vdb by serial`, `waiting`, `DEVICE_AMBIGUOUS`: what a table row says. */
 function short(answer: Correlation): string {
@@ -330,5 +330,60 @@ describe('two volumes whose ids begin alike show one serial', () => {
     const whole = disk({ name: 'sdb', serial: VOLUME.replaceAll('-', ''), bus: 'virtio-scsi' });
     const answer = correlate(world([whole], { attachedHere: [{ id: ALIKE, size: null }] }));
     expect(answer).toMatchObject({ kind: 'found', device: { name: 'sdb' } });
+  });
+});
+
+describe('a disk with the serial of the volume that did not come with this attach', () => {
+  const old = disk();
+  const told = (fields: Parameters<typeof world>[1] = {}) => {
+    const answer = correlate(world([], { before: [old], ...fields }));
+    return answer.kind === 'found' ? answer.unproven : answer.kind;
+  };
+  const own = mappingTo(old, { volumeId: VOLUME });
+
+  it('is proven by its mapping to this very plug, and by nothing less', () => {
+    expect(told({ mappings: [own] })).toBe(false);
+    expect(told({ mappings: [mappingTo(disk({ name: 'vdz', diskseq: 99 })), own] })).toBe(false);
+    expect(told()).toBe(true);
+    for (const less of [{ devicePath: '/dev/vdz' }, { diskseq: 8 }, { diskseq: null }, { bootId: 'earlier' }])
+      expect(told({ mappings: [{ ...own, ...less }] }), JSON.stringify(less)).toBe(true);
+    const unnumbered = disk({ diskseq: null });
+    const answer = correlate(
+      world([], { before: [unnumbered], mappings: [mappingTo(unnumbered, { volumeId: VOLUME })] }),
+    );
+    expect(answer).toMatchObject({ kind: 'found', unproven: true });
+  });
+
+  it('needs no proof where it has come with this attach', () => {
+    expect(correlate(world([disk()]))).toMatchObject({ kind: 'found', unproven: false });
+  });
+});
+
+describe('a new disk without a serial after a reboot of the guest', () => {
+  const vdz = mute({ name: 'vdz', path: '/dev/vdz', diskseq: 4 });
+  const before = { bootId: 'earlier', disks: [vdz] };
+  const found = mute({ name: 'vdc', path: '/dev/vdc', diskseq: 9 });
+  /** The disk of before is mapped, and found again as vdc. */
+  const mapped = (fields: Partial<MappingLike>) => {
+    const again = mappingTo(found);
+    const earlier = mappingTo(vdz, { bootId: 'earlier', ...fields });
+    return short(
+      correlate(
+        world([mute()], {
+          before: [found],
+          disksBefore: before,
+          mappings: [
+            { ...again, volumeId: OTHER },
+            { ...earlier, volumeId: VOLUME },
+          ],
+        }),
+      ),
+    );
+  };
+
+  it('is not one of those that were mapped before it, each to its very plug', () => {
+    expect(mapped({})).toBe('vdb by size');
+    for (const other of [{ devicePath: '/dev/vdy' }, { diskseq: 5 }, { bootId: 'another' }])
+      expect(mapped(other), JSON.stringify(other)).toBe('waiting');
   });
 });

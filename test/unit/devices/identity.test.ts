@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { verifiedDevice, verifyIdentity } from '~/server/devices/identity';
-import { BOOT, disk, mappingTo, mute } from './worlds';
+import {
+  plugHasLeft,
+  plugIsHere,
+  unchanged,
+  verifiedDevice,
+  verifyIdentity,
+} from '~/server/devices/identity';
+import { isVolumeSerial, lacksSerials, serialNames, shareSerial } from '~/server/devices/serial';
+import { BOOT, disk, mappingTo, mute, OTHER, VOLUME } from './worlds';
 
 const mapping = mappingTo(disk());
 const bySize = mappingTo(mute());
@@ -107,5 +114,136 @@ describe('the verified device of a mapping', () => {
       device: null,
       reason: expect.stringContaining('has serial ffffffffffffffffffff'),
     });
+  });
+});
+
+describe('a plug that cannot be compared', () => {
+  const recorded = (fields: Partial<typeof bySize>) => ({ ...bySize, ...fields });
+
+  it.each([
+    ['the kernel does not number it', recorded({}), mute({ diskseq: null }), BOOT],
+    ['the mapping does not know its boot', recorded({ bootId: null }), mute(), BOOT],
+    ['nobody knows any boot', recorded({ bootId: null }), mute(), null],
+    ['the guest does not tell its boot', recorded({}), mute(), null],
+  ])('proves nothing where there is no serial: %s', (_why, mapped, device, bootId) => {
+    expect(verifyIdentity(mapped, device, bootId).ok).toBe(false);
+  });
+
+  it('denies nothing where the serial is that of the mapping, whatever blanks it is shown with', () => {
+    const shown = disk({ serial: ` ${disk().serial ?? ''} ` });
+    expect(verifyIdentity(mapping, shown, BOOT)).toEqual({ ok: true });
+    expect(verifyIdentity(mapping, disk({ diskseq: null }), BOOT)).toEqual({ ok: true });
+    expect(verifyIdentity({ ...mapping, diskseq: null }, disk(), BOOT)).toEqual({ ok: true });
+    expect(verifyIdentity({ ...mapping, bootId: null }, disk({ diskseq: 8 }), null)).toEqual({ ok: true });
+  });
+});
+
+describe('whether a plug has left, or is here', () => {
+  const plug = { diskseq: 7, bootId: BOOT };
+  const [seven, eight, unnumbered] = [disk(), disk({ name: 'vdc', diskseq: 8 }), disk({ diskseq: null })];
+  const look = (devices: readonly ReturnType<typeof disk>[], bootId: string | null = BOOT) => ({
+    devices,
+    bootId,
+  });
+
+  it('is told by its number, within one boot', () => {
+    for (const devices of [[seven], [eight, seven], [seven, eight]])
+      expect([plugHasLeft(plug, look(devices)), plugIsHere(plug, look(devices))]).toEqual([false, true]);
+    for (const devices of [[], [eight]])
+      expect([plugHasLeft(plug, look(devices)), plugIsHere(plug, look(devices))]).toEqual([true, false]);
+  });
+
+  it.each([
+    ['after a reboot', plug, look([eight], 'next boot'), look([seven], 'next boot')],
+    ['of a mapping without a number', { ...plug, diskseq: null }, look([eight]), look([unnumbered])],
+    ['of a mapping without a boot', { ...plug, bootId: null }, look([eight]), look([seven])],
+    ['where nobody knows any boot', { ...plug, bootId: null }, look([eight], null), look([seven], null)],
+  ])('is not known %s', (_when, recorded, without, having) => {
+    expect([plugHasLeft(recorded, without), plugIsHere(recorded, having)]).toEqual([false, false]);
+  });
+
+  it('is not known to have left while one disk shows no number', () => {
+    expect(plugHasLeft(plug, look([eight, unnumbered]))).toBe(false);
+  });
+});
+
+describe('a device that was looked at before', () => {
+  it('is the same while plug, serial and size are; what else has changed is told as it is now', () => {
+    const now = disk({ controller: 'virtio9' });
+    expect(unchanged(disk(), { devices: [disk({ name: 'vdc', diskseq: 8 }), now] })).toBe(now);
+  });
+
+  it.each([
+    ['another plug', disk({ diskseq: 8 })],
+    ['another serial', disk({ serial: 'ffffffffffffffffffff' })],
+    ['no serial any more', mute()],
+    ['another size', disk({ size: disk().size + 512 })],
+    ['another letter', disk({ name: 'vdc' })],
+  ])('is not: it has %s', (_what, now) => {
+    expect(unchanged(disk(), { devices: [now] })).toBeNull();
+  });
+
+  it('is gone', () => {
+    expect(unchanged(disk(), { devices: [] })).toBeNull();
+  });
+});
+
+describe('what a serial says', () => {
+  const whole = VOLUME.replaceAll('-', '');
+
+  it('names a volume in either case, cut or with more behind it, and nobody where either is too short', () => {
+    for (const serial of [whole, whole.slice(0, 16), `${whole}0000`, whole.toUpperCase()])
+      for (const id of [VOLUME, VOLUME.toUpperCase()]) expect(serialNames(id, serial)).toBe(true);
+    expect(serialNames(OTHER, whole)).toBe(false);
+    expect(serialNames(VOLUME, whole.slice(0, 15))).toBe(false);
+    expect(serialNames('0f3c', whole)).toBe(false);
+  });
+
+  it('may be that of two volumes only where their ids begin alike', () => {
+    const twin = `${VOLUME.slice(0, 20)}${OTHER.slice(20)}`;
+    const near = `${VOLUME.slice(0, 19)}${OTHER.slice(19)}`;
+    expect([shareSerial(VOLUME, twin), shareSerial(VOLUME, near)]).toEqual([true, true]);
+    expect([shareSerial(VOLUME, VOLUME), shareSerial(VOLUME, OTHER)]).toEqual([false, false]);
+  });
+
+  it('may be of a volume only as a number that is long enough', () => {
+    expect([isVolumeSerial(whole), isVolumeSerial(whole.slice(0, 16))]).toEqual([true, true]);
+    for (const serial of [whole.slice(0, 15), 'abc', '', null, 'drive-scsi0-0-0-1xxx'])
+      expect(isVolumeSerial(serial), String(serial)).toBe(false);
+  });
+
+  it.each([
+    ['no disk shows one', [mute({ root: true }), mute()], true],
+    ['only the system’s own shows one', [disk({ root: true }), mute()], true],
+    ['one of several shows one', [mute(), disk({ name: 'vdc' })], false],
+    [
+      'nobody has told yet, and the system’s own shows one',
+      [disk({ root: true }), mute({ serialState: 'pending' })],
+      false,
+    ],
+    [
+      'nobody has told yet, and the system’s own shows none',
+      [mute({ root: true }), mute({ serialState: 'pending' })],
+      true,
+    ],
+    [
+      'nobody has told yet, and the system’s own shows that of an emulator',
+      [disk({ root: true, serial: 'QM00001' })],
+      true,
+    ],
+    ['there is no disk', [], true],
+    [
+      'one cannot be read, and another one shows one',
+      [mute({ serialState: 'unreadable' }), disk({ name: 'vdc' })],
+      false,
+    ],
+    [
+      'one cannot be read, and another one shows none',
+      [mute({ serialState: 'unreadable' }), mute({ name: 'vdc' })],
+      true,
+    ],
+    ['one shows the text of an emulator', [disk({ serial: 'drive-scsi0-0-0-1' })], false],
+  ] as const)('of a guest: %s', (_what, devices, answer) => {
+    expect(lacksSerials(devices)).toBe(answer);
   });
 });
