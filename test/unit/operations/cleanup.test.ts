@@ -509,7 +509,10 @@ describe('cleanup of a test VM', () => {
 });
 
 describe('a cleanup decides', () => {
-  const request = { volume_id: VOLUME, test_vm_id: OTHER_VM, oma_vm_id: APPLIANCE, delete_vm: true };
+  const request = {
+    ...{ volume_id: VOLUME, test_vm_id: OTHER_VM, oma_vm_id: APPLIANCE },
+    ...{ delete_vm: true, force_clean: false },
+  };
   const clear = { openJobs: 0, conflictingOperation: null };
   const here = seenVolume({ vmId: APPLIANCE, deviceId: 1 });
   const attached: Step[] = [
