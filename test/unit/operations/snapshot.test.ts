@@ -28,6 +28,24 @@ async function taken(the: World): Promise<string> {
 }
 
 describe('a snapshot', () => {
+  it('is not one of another volume, nor one of a name that differs in its capitals', async () => {
+    const the = await world();
+    const { listSnapshots } = the.rig.cloud;
+    const owner = { projectId: null, account: 'ours', domainId: null };
+    const like = { state: 'BackedUp', size: GIB, created: null, owner };
+    the.rig.cloud.listSnapshots = async (filter) => {
+      const { name = '', volumeId = '' } = filter;
+      return [
+        { ...like, id: 'in-capitals', name: name.toUpperCase(), volumeId },
+        { ...like, id: 'of-another', name, volumeId: NOBODY },
+        ...(await listSnapshots.call(the.rig.cloud, filter)),
+      ];
+    };
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id, name: 'before' });
+    expect(ended).toMatchObject({ status: 'completed', response: { snapshot_id: snapshots(the)[0]?.id } });
+    expect(the.rig.calls).toEqual(['createSnapshot']);
+  });
+
   it('is taken once, and its name says which operation has made it', async () => {
     const the = await world();
     const ended = await the.rig.run('snapshot', { volume_id: the.volume.id, name: 'before-failover' });
