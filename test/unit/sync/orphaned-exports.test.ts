@@ -83,6 +83,22 @@ describe('orphaned exports', () => {
     ]);
   });
 
+  it('on whose volume an operation works are none, and those on which one has begun since are left and named', async () => {
+    const { busyVolumes } = a.ledger;
+    let looks = 0;
+    a.ledger.busyVolumes = async (applianceId) => {
+      looks += 1;
+      return looks === 1 ? busyVolumes.call(a.ledger, applianceId) : new Set([LEFT]);
+    };
+    const { withdrawn, failures } = await withdrawOrphans(parts(), { dryRun: false });
+    expect([...withdrawn].sort()).toEqual(names([REMOTE, OLD]));
+    expect(failures).toEqual([`${exportName(LEFT)} is left: an operation works on its volume now`]);
+    expect((await findOrphans(parts())).orphans.map(({ volumeId }) => volumeId)).not.toContain(LEFT);
+    a.exports.links.delete(exportName(MAPPED));
+    a.ledger.busyVolumes = async () => new Set([MAPPED]);
+    expect((await findOrphans(parts())).unserved, 'the operation may be about to publish it').toEqual([]);
+  });
+
   it('by age: only those whose volume was last worked on before; of which nothing is known is left', async () => {
     const now = a.clock.now();
     ended = new Map([
