@@ -359,6 +359,17 @@ describe('a disk with the serial of the volume that did not come with this attac
   });
 });
 
+it.each(['pending', 'unreadable'] as const)(
+  'a new disk that fits is not taken by its size while the serial of another one is %s: that one may be the volume',
+  (serialState) => {
+    const other = mute({ name: 'vdc', diskseq: 9, serialState });
+    expect(short(correlate(world([mute(), other])))).toBe('waiting');
+    expect(short(correlate(world([mute()], { before: [other] })))).toBe(
+      serialState === 'pending' ? 'waiting' : 'vdb by size',
+    );
+  },
+);
+
 describe('a new disk without a serial after a reboot of the guest', () => {
   const vdz = mute({ name: 'vdz', path: '/dev/vdz', diskseq: 4 });
   const before = { bootId: 'earlier', disks: [vdz] };
