@@ -616,7 +616,12 @@ describe('a cleanup decides', () => {
       { code: 'STEP_DEADLINE', message: 'late', details: {}, cancelled: false },
     ];
     const ends = (...steps: Step[]) =>
-      decideCleanup(situation('cleanup', request, { steps: [...attached, ...steps, failing] }));
+      decideCleanup(
+        situation('cleanup', request, {
+          steps: [...attached, ...steps, failing],
+          facts: { volume: seenVolume({ vmId: APPLIANCE, deviceId: 2 }) },
+        }),
+      );
     const open: Step = ['destroy-vm', 'intent', { job_id: 'r' }];
     const stays = expect.stringContaining('stays attached');
     for (const steps of [[open], [open, ['destroy-vm', 'accepted', { job_id: 'r' }] as Step]])
