@@ -7,7 +7,6 @@ interface Row {
 /** What a row was from a moment on (monotonic ms). */
 interface Version {
   readonly since: number;
-  readonly text: string;
   readonly row: Row;
 }
 
@@ -32,11 +31,11 @@ export class ManagementServers {
   note(rows: readonly Row[]): void {
     const now = this.clock.monotonic();
     for (const row of rows) {
-      const text = JSON.stringify(row);
       const before = this.versions.get(row.id) ?? [];
-      if (before.at(-1)?.text === text) continue;
+      const last = before.at(-1);
+      if (last && isUnchanged(last.row, row)) continue;
       const kept = before.filter((_one, index) => this.isNeeded(before, index, now));
-      this.versions.set(row.id, [...kept, { since: now, text, row: { ...row } }]);
+      this.versions.set(row.id, [...kept, { since: now, row: { ...row } }]);
     }
   }
 
@@ -56,4 +55,13 @@ export class ManagementServers {
     const next = versions[index + 1];
     return next === undefined || next.since > now - Math.max(...this.lagsMs);
   }
+}
+
+/** Field by field: what is in a field is replaced, and never changed in its place. */
+function isUnchanged(before: Row, row: Row): boolean {
+  const fields = Object.entries(row);
+  return (
+    fields.length === Object.keys(before).length &&
+    fields.every(([name, value]) => Reflect.get(before, name) === value)
+  );
 }
