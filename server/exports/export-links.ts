@@ -1,10 +1,12 @@
-import { lstat, mkdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, readFile, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { namesIn } from '../core/durable-files';
 import { messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
+import { parseMountinfo } from '../devices/sysfs/mounts';
 import { nodeKey } from '../devices/sysfs/process-table';
+import { deviceIn, SECOND_NAMES } from '../devices/sysfs/second-names';
 import { volumeIdOf } from '../model/export-name';
 import { configFailed, notTheDevice } from './export-errors';
 import type { ExportTarget } from './export-server';
@@ -28,6 +30,11 @@ type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
  * gets one. The second one is named after the plug, a number that is given once: whoever sees the disk leave can remove
  * it, whatever leads where by then, and a udev rule does so also while the daemon hangs or does not run. Where plugs
  * are not numbered there is the first one only, which leads to the disk (docs/reference/exports.md).
+ *
+ * Where the kernel itself makes the nodes (devtmpfs), the second link leads to `/dev/volume-daemon/<its own name>`, a
+ * second name (hard link) of the disk's node: when the disk leaves, the kernel takes all rights from its node, whatever
+ * it is called, before another disk can get the letter, and that one gets a node of its own. So a server without
+ * CAP_DAC_OVERRIDE cannot open the next disk under the old export, not even before anybody has seen the disk leave.
  */
 export class ExportLinks {
   /** Of exports that can be written. */
@@ -39,6 +46,8 @@ export class ExportLinks {
   private readonly abandoned: string | null;
   /** Nothing is served from it. */
   private readonly plugs: string;
+  /** Can nodes be given a second name that ends with the disk? null: not looked at yet. */
+  private namesNodes: boolean | null = null;
 
   constructor(
     private readonly places: Places,
@@ -73,7 +82,8 @@ export class ExportLinks {
     const plug = this.plugOf(target);
     const leadsTo = await textOf(this.path(target));
     if (plug === null) return leadsTo === target.devicePath;
-    return leadsTo === plug && (await textOf(plug)) === target.devicePath;
+    const node = (await this.canNameNodes()) ? secondName(plug) : target.devicePath;
+    return leadsTo === plug && (await textOf(plug)) === node && (await isSameNode(node, target.devicePath));
   }
 
   /**
@@ -88,10 +98,15 @@ export class ExportLinks {
     const before = await this.plugsOf(name);
     if (plug !== null) {
       // Somebody has seen the disk leave: a link that leads there still must not come to life again.
-      if (before.includes(plug) && (await textOf(plug)) === null) await this.remove(name);
-      await this.makePlug(plug, devicePath).catch(configFailed(plug, 'made'));
+      if (before.includes(plug) && !(await isSameNode(plug, devicePath))) await this.remove(name);
+      const leadsTo = await this.makePlug(plug, devicePath).catch(configFailed(plug, 'made'));
       // Whoever removes it when the disk leaves may have done so before it was there: that disk has gone by now.
-      node = await this.verify(target);
+      node = await this.verify(target).catch(async (error: unknown) => {
+        await this.removePlug(plug);
+        throw error;
+      });
+      if (!(await isSameNode(leadsTo, devicePath)))
+        throw notTheDevice(devicePath, 'another disk took its place meanwhile');
     }
     // Made where nothing is served from: a crash may leave it there, and it leads to whatever disk gets the letter.
     const temporary = join(this.places.runDir, `.${name}.new`);
@@ -109,7 +124,7 @@ export class ExportLinks {
         await mkdir(dirname(path), { recursive: true });
         await make();
       });
-      for (const left of before) if (left !== plug) await unlinkIfThere(left);
+      for (const left of before) if (left !== plug) await this.removePlug(left);
       return node;
     } catch (error) {
       return configFailed(path, 'made')(error);
@@ -121,7 +136,7 @@ export class ExportLinks {
     const plugs = await this.plugsOf(name);
     await unlinkIfThere(this.path({ name }));
     await unlinkIfThere(this.path({ name, readOnly: true }));
-    for (const plug of plugs) await unlinkIfThere(plug);
+    for (const plug of plugs) await this.removePlug(plug);
   }
 
   /** Names of our exports that have a link. */
@@ -149,9 +164,9 @@ export class ExportLinks {
     for (const folder of [...this.folders(), ...(this.abandoned === null ? [] : [this.abandoned])]) {
       for (const name of await entries(folder)) {
         const path = join(folder, name);
-        const isOurs =
-          folder !== this.abandoned && volumeIdOf(name) !== null && (await this.follow(path)) !== null;
-        if (isOurs && (await stat(path).catch(() => null)) !== null) continue;
+        const device =
+          folder === this.abandoned || volumeIdOf(name) === null ? null : await this.follow(path);
+        if (device !== null && (await isSameNode(path, device))) continue;
         if ((await lstat(path).catch(() => null))?.isDirectory()) continue;
         await unlinkIfThere(path);
         removed.push(name);
@@ -205,8 +220,8 @@ export class ExportLinks {
   }
 
   private deviceOf(plug: string): string | null {
-    const [, device] = /^\d+\.([^.]+)\./.exec(basename(plug)) ?? [];
-    return device === undefined ? null : join(this.places.devDir, device);
+    const device = deviceIn(plug);
+    return device === '' ? null : join(this.places.devDir, device);
   }
 
   private isPlug(path: string): boolean {
@@ -220,11 +235,45 @@ export class ExportLinks {
     return texts.flatMap((text) => (text !== null && this.isPlug(text) ? [text] : []));
   }
 
-  private async makePlug(plug: string, devicePath: string): Promise<void> {
-    if ((await textOf(plug)) === devicePath) return;
+  /** Returns where it leads. */
+  private async makePlug(plug: string, devicePath: string): Promise<string> {
+    const node = (await this.nameNode(plug, devicePath)) ?? devicePath;
+    if ((await textOf(plug)) === node) return node;
     await mkdir(this.plugs, { recursive: true });
+    const temporary = `${plug}.new`;
+    await unlinkIfThere(temporary);
+    await symlink(node, temporary);
+    // At once: an earlier version has let it lead to the disk, and clients come meanwhile.
+    await rename(temporary, plug);
+    return node;
+  }
+
+  /** The second name of the node, made where it is not there; null where that is not possible. */
+  private async nameNode(plug: string, devicePath: string): Promise<string | null> {
+    if (!(await this.canNameNodes())) return null;
+    const path = secondName(plug);
+    if (await isSameNode(path, devicePath)) return path;
+    try {
+      await mkdir(SECOND_NAMES, { recursive: true });
+      await unlink(path).catch(() => {});
+      await link(devicePath, path);
+      return path;
+    } catch (error) {
+      // A disk that has left is nobody's refusal: what comes next finds that it has.
+      if (!hasCode(error, 'ENOENT')) this.namesNodes = false;
+      return null;
+    }
+  }
+
+  private async canNameNodes(): Promise<boolean> {
+    this.namesNodes ??= this.places.devDir === REAL_DEVICES && (await isKernelsOwn(REAL_DEVICES));
+    return this.namesNodes;
+  }
+
+  private async removePlug(plug: string): Promise<void> {
     await unlinkIfThere(plug);
-    await symlink(devicePath, plug);
+    // Nothing leads there any more: one that stays gives nobody anything, and ends with its disk.
+    if (this.places.devDir === REAL_DEVICES) await unlink(secondName(plug)).catch(() => {});
   }
 
   /** Those that no export leads through: of a crash, or of a disk that has left where no udev rule removes them. */
@@ -232,7 +281,7 @@ export class ExportLinks {
     const used = new Set((await Promise.all((await this.names()).map((name) => this.plugsOf(name)))).flat());
     for (const name of await entries(this.plugs)) {
       const plug = join(this.plugs, name);
-      if (!used.has(plug)) await unlinkIfThere(plug);
+      if (!used.has(plug)) await this.removePlug(plug);
     }
   }
 
@@ -248,6 +297,21 @@ export class ExportLinks {
       !['', '.', '..'].includes(name)
     );
   }
+}
+
+const secondName = (plug: string) => join(SECOND_NAMES, basename(plug));
+
+/** Do both lead to the same node, and is it there? */
+async function isSameNode(path: string, other: string): Promise<boolean> {
+  const nodes = [path, other].map((one) => stat(one, { bigint: true }).then(nodeKey, () => null));
+  const [first, second] = await Promise.all(nodes);
+  return first != null && first === second;
+}
+
+/** Does the kernel make the nodes in this folder, and end them with their disks? A container has nodes of its own. */
+async function isKernelsOwn(folder: string): Promise<boolean> {
+  const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8').catch(() => ''));
+  return mounts.findLast(({ target }) => target === folder)?.type === 'devtmpfs';
 }
 
 /** What a link says; null when it is none. */

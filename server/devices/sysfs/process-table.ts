@@ -1,8 +1,9 @@
 import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { hasCode } from '../../core/has-code';
 import { textIn } from './kernel-files';
+import { deviceIn, SECOND_NAMES } from './second-names';
 
 /*
  * What /proc tells about processes that run now. Read synchronously, which is many times faster than the
@@ -125,13 +126,16 @@ export function socketsOf(pid: number): string[] | null {
 
 /**
  * Has the process this disk open? By the opened node: right for a letter that belongs to another disk by now
- * (udev makes a new node for it). Where the node is gone already, by the path it had.
+ * (udev makes a new node for it). Where the node is gone already, by the path it had, or its second name.
  */
 export function hasOpen(pid: number, target: string): boolean {
   const wanted = statOf(target);
   if (wanted !== null) return openNodes(pid)?.includes(nodeKey(wanted)) ?? false;
   try {
-    return descriptorsOf(pid).some(({ link }) => link === target || link === `${target} (deleted)`);
+    return descriptorsOf(pid).some(({ link }) => {
+      const path = link.replace(/ \(deleted\)$/, '');
+      return path === target || (dirname(path) === SECOND_NAMES && join('/dev', deviceIn(path)) === target);
+    });
   } catch {
     return false; // it has ended
   }

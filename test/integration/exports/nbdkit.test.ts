@@ -1,7 +1,18 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -13,6 +24,7 @@ import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
 import { findProgram } from '~/lab/packages';
 import { freePort } from '~/lab/ports';
 import { processIdentity } from '~/server/devices/sysfs/kernel-files';
+import { hasOpen } from '~/server/devices/sysfs/process-table';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
 import { exportName } from '~/server/model/export-name';
@@ -559,6 +571,111 @@ describe('a disk leaves and another one gets its letter, while the daemon hangs'
     await server.publish(one);
     expect(await readdir(folder)).toEqual(used);
     expect(await complaintOf(one)).toBe('');
+  });
+});
+
+/** Makes or removes the node and the disk of a loop device, as the kernel does with a disk that comes or leaves. */
+const loopControl = (request: 'ADD' | 'REMOVE', number: number) =>
+  run('python3', [
+    '-c',
+    `import fcntl; fcntl.ioctl(open('/dev/loop-control', 'rb'), ${request === 'ADD' ? '0x4c80' : '0x4c81'}, ${number})`,
+  ]);
+
+/** A number of a loop device that nobody has, made; why there is none otherwise. */
+async function freeLoop(): Promise<number | string> {
+  try {
+    const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+    if (!/ \/dev .* - devtmpfs /.test(mounts)) return '/dev has no nodes of the kernel';
+    await run('setpriv', ['--bounding-set=-all', '--inh-caps=-all', 'true']);
+    const number = 70_000 + (process.pid % 30_000);
+    await loopControl('ADD', number);
+    return number;
+  } catch (error) {
+    return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+  }
+}
+
+describe('a disk of the kernel leaves, and nobody has been told yet when the next one has its name', () => {
+  const ended: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const end of ended.splice(0).reverse()) await end().catch(() => {});
+  });
+
+  it('nobody gets it under the old export, and a daemon that starts then gives it one of its own', async (context) => {
+    const number = await freeLoop();
+    if (typeof number === 'string') return context.skip(number);
+    const name = `loop${number}`;
+    const devicePath = `/dev/${name}`;
+    ended.push(() => loopControl('REMOVE', number));
+    const read = async (file: string) => (await readFile(`/sys/block/${name}/${file}`, 'utf8')).trim();
+    const plugIn = async (content: number) => {
+      const file = join(dir, `disk-${content}`);
+      await writeFile(file, Buffer.alloc(SIZE, content));
+      await run('losetup', [devicePath, file]);
+    };
+    await plugIn(1);
+    ended.push(() => run('losetup', ['--detach', devicePath]));
+
+    // What the unit of the exports has: no capabilities.
+    const binary = join(dir, 'nbdkit');
+    const script = '#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all nbdkit "$@"\n';
+    await writeFile(binary, script, { mode: 0o755 });
+    const plugNumber = Number(await read('diskseq'));
+    let diskseq: number | null = plugNumber;
+    server = create({ binary, devDir: '/dev', diskseq: () => diskseq });
+    const volumeId = '00000000-0000-4000-8000-000000000009';
+    const one = { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: await read('dev') };
+    const target = { ...one, diskseq: plugNumber };
+    await server.publish(target);
+    ended.push(() => server.withdraw(one.name));
+    const client = await open(target);
+    expect(await firstByteOf(client)).toBe(1);
+    await client.close();
+    await until(async () => (await nbdkit.servers()).length === 0);
+    const link = join(nbdkit.runDir, 'exports', one.name);
+    const before = await readlink(link);
+    await server.publish(target);
+    expect(await readlink(link)).toBe(before);
+
+    await run('losetup', ['--detach', devicePath]);
+    await loopControl('REMOVE', number);
+    await loopControl('ADD', number);
+    await plugIn(2);
+    diskseq = Number(await read('diskseq'));
+    expect(diskseq).not.toBe(plugNumber);
+    expect(await readlink(link)).toBe(before);
+    expect(await complaintOf(target)).not.toBe('');
+
+    // A daemon that starts now finds a link that leads to no disk.
+    server = create({ binary, devDir: '/dev', diskseq: () => diskseq });
+    await expect(server.publish(target)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+    expect(await server.list()).toEqual([]);
+    expect(existsSync(join('/dev/volume-daemon', basename(before)))).toBe(false);
+    const next = { ...target, diskseq };
+    await server.publish(next);
+    const nextClient = await open(next);
+    expect(await firstByteOf(nextClient)).toBe(2);
+    await nextClient.close();
+  }, 60_000);
+});
+
+describe('a disk of the kernel has left, and no other has come', () => {
+  it('who still has it open by the second name of its node is found', async (context) => {
+    const folder = '/dev/volume-daemon';
+    const path = join(folder, '7.vdzz.migration-vol-00000000-0000-4000-8000-000000000009');
+    if (process.getuid?.() !== 0) return context.skip('only root makes names in /dev');
+    await mkdir(folder, { recursive: true });
+    await writeFile(path, '');
+    const file = await openFile(path);
+    try {
+      expect(hasOpen(process.pid, '/dev/vdzz')).toBe(true);
+      await rm(path);
+      expect(hasOpen(process.pid, '/dev/vdzz')).toBe(true);
+      expect(hasOpen(process.pid, '/dev/vdz')).toBe(false);
+    } finally {
+      await file.close();
+    }
+    expect(hasOpen(process.pid, '/dev/vdzz')).toBe(false);
   });
 });
 

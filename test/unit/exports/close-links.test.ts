@@ -12,8 +12,11 @@ const PLUGS = ['5.vda.to-first', '5.vda.to-second', '57.vda.to-next'];
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'close-links-'));
-  for (const name of ['bin', 'plugs', ...FOLDERS]) mkdirSync(at(name));
-  for (const name of PLUGS) symlinkSync('/dev/vda', at(`plugs/${name}`));
+  for (const name of ['bin', 'plugs', 'second-names', ...FOLDERS]) mkdirSync(at(name));
+  for (const name of PLUGS) {
+    symlinkSync('/dev/vda', at(`plugs/${name}`));
+    writeFileSync(at(`second-names/${name}`), '');
+  }
   for (const folder of FOLDERS)
     for (const disk of ['vda', 'vdb', 'vdaa']) symlinkSync(`/dev/${disk}`, at(`${folder}/to-${disk}`));
 });
@@ -26,7 +29,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 function leave(disk: string, code: number | null, diskseq: readonly string[] = []): string[] {
   if (code !== null) writeFileSync(at('bin/systemctl'), `#!/bin/sh\nexit ${code}\n`, { mode: 0o755 });
   for (const program of ['readlink', 'rm']) symlinkSync(`/bin/${program}`, at(`bin/${program}`));
-  const env = { PATH: at('bin'), RUN_DIR: dir };
+  const env = { PATH: at('bin'), RUN_DIR: dir, SECOND_NAMES: at('second-names') };
   expect(
     spawnSync('/bin/sh', ['packaging/udev/close-links', disk, ...diskseq], { env }).error,
   ).toBeUndefined();
@@ -50,14 +53,15 @@ describe('a disk leaves', () => {
 
   it.each([0, 3, null])('whoever runs (%j): what is named after its plug goes, and no other plug', (code) => {
     leave('vda', code, ['5']);
-    expect(readdirSync(at('plugs'))).toEqual(['57.vda.to-next']);
+    for (const folder of ['plugs', 'second-names'])
+      expect(readdirSync(at(folder))).toEqual(['57.vda.to-next']);
   });
 
   it.each([[[]], [['']], [['*']], [['../exports/to-vda']], [['4']]])(
     'under %j, which is no number of a plug here: all plugs stay',
     (diskseq) => {
       leave('vda', 0, diskseq);
-      expect(readdirSync(at('plugs')).sort()).toEqual(PLUGS);
+      for (const folder of ['plugs', 'second-names']) expect(readdirSync(at(folder)).sort()).toEqual(PLUGS);
     },
   );
 
