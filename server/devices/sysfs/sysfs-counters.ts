@@ -1,6 +1,7 @@
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../core/clock';
+import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
 import { Semaphore } from '../../core/concurrency/semaphore';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -22,7 +23,10 @@ export function createSysfsCounters({
   clock,
   sync = syncToDisk,
 }: SysfsCountersOptions): CounterReader {
-  const flushing = new Map<string, Promise<void>>();
+  /** Asked for and not begun: whoever asks meanwhile shares it. One that has begun may have passed what was written since. */
+  const waiting = new Map<string, Promise<void>>();
+  /** One flush a plug at a time. */
+  const flushes = new KeyedMutex();
   /** Of those whose turn has come (monotonic ms). */
   const begunAt = new Map<string, number>();
   /** When any flush has ended last (monotonic ms). */
@@ -30,23 +34,25 @@ export function createSysfsCounters({
   // One that never ends holds one of the threads that Node has for files: a storage that hangs has many disks.
   const turns = new Semaphore(LIMITS.DISK_FLUSHES_AT_ONCE);
 
-  const flushInTurn = (path: string) =>
-    turns.use(async () => {
-      begunAt.set(path, clock.monotonic());
-      try {
-        await sync(path);
-      } finally {
-        lastEnd = clock.monotonic();
-        begunAt.delete(path);
-        flushing.delete(path);
-      }
-    });
+  const flushInTurn = (key: string, path: string) =>
+    flushes.run(key, () =>
+      turns.use(async () => {
+        waiting.delete(key);
+        begunAt.set(key, clock.monotonic());
+        try {
+          await sync(path);
+        } finally {
+          lastEnd = clock.monotonic();
+          begunAt.delete(key);
+        }
+      }),
+    );
 
   /** Throws when the flush of this disk lasts too long, or when it has no turn and none before it ends. */
-  const giveUpLate = async (path: string, signal: AbortSignal) => {
+  const giveUpLate = async (key: string, path: string, signal: AbortSignal) => {
     const asked = clock.monotonic();
     for (;;) {
-      const since = Math.max(asked, begunAt.get(path) ?? lastEnd);
+      const since = Math.max(asked, begunAt.get(key) ?? lastEnd);
       const leftMs = since + LIMITS.DISK_FLUSH_MS - clock.monotonic();
       if (leftMs <= 0) throw new Error(`${path} was not flushed in ${LIMITS.DISK_FLUSH_MS} ms`);
       await clock.sleep(leftMs, signal);
@@ -63,13 +69,14 @@ export function createSysfsCounters({
         return unknown(`the counters of ${plug.path} cannot be read: ${messageOf(error)}`, at, 'guest');
       }
     },
-    async flush({ path }) {
-      // One flush a disk, however often it is asked for.
-      const running = flushing.get(path) ?? flushInTurn(path);
-      flushing.set(path, running);
+    async flush({ path, diskseq }) {
+      // By the plug: the flush of a disk that has left may hang, and does nothing for the next one of its name.
+      const key = `${path}#${diskseq}`;
+      const asked = waiting.get(key) ?? flushInTurn(key, path);
+      waiting.set(key, asked);
       const over = new AbortController();
       try {
-        await Promise.race([running, giveUpLate(path, over.signal)]);
+        await Promise.race([asked, giveUpLate(key, path, over.signal)]);
       } finally {
         over.abort();
       }

@@ -70,3 +70,40 @@ it('a disk whose turn came late has all of its time', async () => {
   await clock.advance(1);
   expect(await hung).toContain('/dev/vdd was not flushed');
 });
+
+it('who asks while the disk is being flushed waits for a flush that begins then: what was written meanwhile is not in the one that runs', async () => {
+  const { clock, ends, counters } = setUp();
+  const ended: string[] = [];
+  const ask = (name: string) => counters.flush(plug('vdb')).then(() => void ended.push(name));
+  const first = ask('first');
+  await clock.advance(0);
+  const endOfFirst = ends.get('/dev/vdb');
+  const later = ['second', 'third'].map(ask);
+  await clock.advance(0);
+  // One at a time.
+  expect(ends.get('/dev/vdb')).toBe(endOfFirst);
+  endOfFirst?.();
+  await first;
+  await clock.advance(0);
+  expect(ended).toEqual(['first']);
+  const endOfNext = ends.get('/dev/vdb');
+  expect(endOfNext).not.toBe(endOfFirst);
+  endOfNext?.();
+  await Promise.all(later);
+  await clock.advance(0);
+  // Those two have shared one.
+  expect(ends.get('/dev/vdb')).toBe(endOfNext);
+});
+
+it('a flush that hangs on a disk that has left is not that of the next disk with its name', async () => {
+  const { clock, ends, counters } = setUp();
+  const hung = counters.flush(plug('vdb')).catch((error: unknown) => String(error));
+  await clock.advance(LIMITS.DISK_FLUSH_MS);
+  expect(await hung).toContain('/dev/vdb was not flushed');
+  const endOfHung = ends.get('/dev/vdb');
+  const next = counters.flush({ ...plug('vdb'), diskseq: 2 });
+  await clock.advance(0);
+  expect(ends.get('/dev/vdb')).not.toBe(endOfHung);
+  ends.get('/dev/vdb')?.();
+  await expect(next).resolves.toBeUndefined();
+});
