@@ -151,6 +151,7 @@ export class MemoryExports implements ExportServer {
         name,
         volumeId,
         target: path,
+        plug: null,
         published: this.wanted.current(name),
       })),
     );

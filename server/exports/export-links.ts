@@ -72,6 +72,13 @@ export class ExportLinks {
     return (await this.follow(this.path({ name }))) ?? this.follow(this.path({ name, readOnly: true }));
   }
 
+  /** The plug (diskseq) for which the link was made; null when there is none, or when it leads to the disk itself. */
+  async plug(name: string): Promise<number | null> {
+    const [plug] = await this.plugsOf(name);
+    const [number] = /^\d+/.exec(basename(plug ?? '')) ?? [];
+    return number === undefined ? null : Number(number);
+  }
+
   /** Does the link that there is lie in a folder of exports that cannot be written? */
   async isReadOnly(name: string): Promise<boolean> {
     return (await this.follow(this.path({ name }))) === null && (await this.read(name)) !== null;

@@ -96,6 +96,8 @@ export interface ConfiguredExport {
   readonly volumeId: string;
   /** Where the link points now, null when there is no link (fails closed). */
   readonly target: string | null;
+  /** The plug of the disk (diskseq) for which the link was made, by whichever process; null: it does not say. */
+  readonly plug: number | null;
   /** What this process has published it for; null: an earlier one has. */
   readonly published: ExportTarget | null;
 }

@@ -126,9 +126,11 @@ export abstract class LinkedExports implements ExportServer {
         const volumeId = volumeIdOf(name);
         // Read first: a link that is newer than this is not withdrawn by whoever judges it.
         const published = this.wanted.current(name);
-        return volumeId === null
-          ? []
-          : [this.links.read(name).then((target) => ({ name, volumeId, target, published }))];
+        const judged = async (id: string): Promise<ConfiguredExport> => {
+          const [target, plug] = await Promise.all([this.links.read(name), this.links.plug(name)]);
+          return { name, volumeId: id, target, plug, published };
+        };
+        return volumeId === null ? [] : [judged(volumeId)];
       }),
     );
   }

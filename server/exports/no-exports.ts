@@ -11,8 +11,9 @@ const message = 'exports are off (NBD_BACKEND=none)';
  */
 export function noExports(port: number, links: ExportLinks | null = null): ExportServer {
   const left = async (name: string): Promise<ConfiguredExport[]> => {
-    const [volumeId, target] = [volumeIdOf(name), await links?.read(name)];
-    return volumeId === null ? [] : [{ name, volumeId, target: target ?? null, published: null }];
+    const [volumeId, target, plug] = [volumeIdOf(name), await links?.read(name), await links?.plug(name)];
+    if (volumeId === null) return [];
+    return [{ name, volumeId, target: target ?? null, plug: plug ?? null, published: null }];
   };
   return {
     kind: 'none',

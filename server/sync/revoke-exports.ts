@@ -3,7 +3,7 @@ import type { Logger } from '../core/log/logger';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { verifiedDevice } from '../devices/identity';
 import { serialNames } from '../devices/serial';
-import type { ExportServer, ExportTarget } from '../exports/export-server';
+import type { ConfiguredExport, ExportServer } from '../exports/export-server';
 import type { Ledger } from '../model/ledger';
 
 interface RevokeParts {
@@ -46,10 +46,11 @@ async function closeWrongLinks(
   { exports, logger, handsOff }: RevokeParts,
   snapshot: () => DeviceSnapshot,
 ): Promise<void> {
-  for (const { name, volumeId, target, published } of await exports.list()) {
+  for (const one of await exports.list()) {
+    const { name, volumeId, target, published } = one;
     if (target === null) continue;
     const device = snapshot().devices.find(({ path }) => path === target);
-    if (device && isStill(device, volumeId, published)) {
+    if (device && isStill(device, one)) {
       if (device.serial !== null) handsOff?.keep(device);
       continue;
     }
@@ -71,11 +72,12 @@ async function closeWrongLinks(
 }
 
 /**
- * As far as the guest tells by itself: by the serial, else by the plug, where this process has published it. Where
- * plugs are not numbered it was published by its serial: a disk that shows none is another plug.
+ * As far as the guest tells by itself: by the serial, else by the plug, where the link names it or this process has
+ * published it. Where plugs are not numbered it was published by its serial: a disk that shows none is another plug.
  */
-function isStill(device: Device, volumeId: string, published: ExportTarget | null): boolean {
+function isStill(device: Device, { volumeId, plug, published }: ConfiguredExport): boolean {
   if (device.serial !== null) return serialNames(volumeId, device.serial);
+  if (plug !== null) return device.diskseq === plug;
   if (published?.diskseq === undefined) return true;
   return published.diskseq !== null && device.diskseq === published.diskseq;
 }

@@ -5,7 +5,14 @@ import { useHttpApp } from '~/test/support/use-http-app';
 const app = useHttpApp();
 beforeEach(() => {
   const name = `migration-vol-${NOBODY}`;
-  app.daemon.orphaned.push({ name, volumeId: NOBODY, target: null, published: null, since: null });
+  app.daemon.orphaned.push({
+    name,
+    volumeId: NOBODY,
+    target: null,
+    plug: null,
+    published: null,
+    since: null,
+  });
 });
 
 describe('the endpoints of operators for orphaned exports', () => {

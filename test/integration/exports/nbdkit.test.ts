@@ -524,6 +524,10 @@ describe('a disk leaves and another one gets its letter, while the daemon hangs'
     expect(await complaintOf(one)).not.toBe('');
     const next = { ...(await disk(1)), devicePath: one.devicePath, diskseq: 8 };
     await server.publish(next);
+    expect((await create().list()).map(({ name, plug: number }) => [name, number])).toContainEqual([
+      next.name,
+      8,
+    ]);
     // It was told late of the first one.
     await tellUdev(one);
     expect(await complaintOf(next)).toBe('');

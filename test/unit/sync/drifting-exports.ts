@@ -19,14 +19,21 @@ export class DriftingExports implements ExportServer {
   readonly port = 10809;
   /** By export name: where the link leads. */
   readonly links = new Map<string, string | null>();
+  /** By export name: the plug that the link names. */
+  readonly plugs = new Map<string, number>();
   /** Names that do not answer until they are published again. */
   readonly sick = new Set<string>();
   /** Every change that was asked for, in order. */
   readonly changes: string[] = [];
-  private readonly wanted = new WantedExports();
+  private wanted = new WantedExports();
 
   /** Bytes of the disk at a path, null when there is none. */
   constructor(private readonly sizeAt: (path: string) => Promise<number | null>) {}
+
+  /** The daemon is another process now: what it had published, only the links tell. */
+  forget(): void {
+    this.wanted = new WantedExports();
+  }
 
   async publish(target: ExportTarget): Promise<void> {
     const { name, devicePath, size } = target;
@@ -50,6 +57,7 @@ export class DriftingExports implements ExportServer {
       name,
       volumeId: volumeIdOf(name) ?? '',
       target,
+      plug: this.plugs.get(name) ?? null,
       published: this.wanted.current(name),
     }));
   }

@@ -124,7 +124,9 @@ export function healthy(fields: Partial<Observation> = {}): Observation {
     exports: [record()],
     exportsEnabled: true,
     exportPorts: { writable: 10809, readOnly: 10810 },
-    configured: [{ name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb', published: null }],
+    configured: [
+      { name: exportName(VOLUME), volumeId: VOLUME, target: '/dev/vdb', plug: null, published: null },
+    ],
     probes: new Map([[exportName(VOLUME), answers()]]),
     busy: new Set(),
     absent: new Map(),

@@ -23,7 +23,9 @@ import {
 } from './observations';
 
 const NAME = exportName(VOLUME);
-const served = (target: string | null) => [{ name: NAME, volumeId: VOLUME, target, published: null }];
+const served = (target: string | null) => [
+  { name: NAME, volumeId: VOLUME, target, plug: null, published: null },
+];
 const nothing: Partial<Observation> = { mappings: [], exports: [], configured: [], probes: new Map() };
 const { root: _, ...untold } = device();
 const detached = { volumes: [volume({ vmId: null, deviceId: null })] };

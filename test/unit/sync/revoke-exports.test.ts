@@ -156,6 +156,34 @@ describe('an export that leads to a wrong disk, or to none', () => {
     expect(made.served()).toEqual([made.second]);
   });
 
+  it.each(['absent', 'unreadable'] as const)(
+    'is closed after a restart of the daemon, too, when the link names another plug and the serial is %s',
+    async (serialState) => {
+      const made = await make();
+      const { appliance, first, second } = made;
+      const { guest, exports } = appliance;
+      const path = guest.devicePath(first);
+      for (const { path: at, diskseq } of (await guest.look()).devices)
+        for (const id of [first, second])
+          if (at === guest.devicePath(id) && diskseq !== null) exports.plugs.set(exportName(id), diskseq);
+      const look = guest.look.bind(guest);
+      guest.look = async () => {
+        const seen = await look();
+        const devices = seen.devices.map((device) => ({ ...device, serial: null, serialState }));
+        return { ...seen, devices };
+      };
+      exports.forget();
+      await close(made);
+      expect(made.served()).toEqual([first, second]);
+      guest.surpriseUnplug(first);
+      const stranger = appliance.addVolume({ vmId: appliance.vmId });
+      await guest.plug({ volumeId: stranger.id, size: stranger.size, serial: '' });
+      expect(guest.devicePath(stranger.id)).toBe(path);
+      await close(made);
+      expect(made.served()).toEqual([second]);
+    },
+  );
+
   it.each(['pending', 'absent'] as const)(
     'is closed where plugs are not numbered and the serial of the disk that has the letter now is %s',
     async (serialState) => {
