@@ -57,15 +57,20 @@ const ABSENCES = [
     away: 'systemctl kill -s STOP volume-daemon; systemctl is-active volume-daemon',
     back: 'systemctl kill -s CONT volume-daemon',
   },
+  // Nor does udev: only the kernel has seen the disk leave, and ends the second name of its node.
+  {
+    away: 'udevadm control --stop-exec-queue; systemctl kill -s STOP volume-daemon',
+    back: 'udevadm control --start-exec-queue; systemctl kill -s CONT volume-daemon',
+  },
 ] as const;
 
 export const stoppedDaemon: Scenario = {
   name: 'stopped-daemon',
   story:
-    'while the daemon is stopped, then hangs, a disk leaves and another one gets its letter: not served under the old name',
+    'while the daemon is stopped, then hangs, then udev too, a disk leaves and another one gets its letter: not served under the old name',
   machines: ['pc'],
   async run(world) {
-    const [other = '', ...volumes] = await world.createMany(5);
+    const [other = '', ...volumes] = await world.createMany(1 + 2 * ABSENCES.length);
     await world.attach(other);
     for (const [n, { away, back }] of ABSENCES.entries()) {
       const [gone = '', next = ''] = volumes.slice(2 * n);
