@@ -1,9 +1,33 @@
-import { constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { access, constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from './has-code';
 
 /** Never through a link that somebody put in the way. */
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
+/**
+ * Makes a folder and those above it that are missing. Throws what the system says, which Node does not where the file system is
+ * read-only: there its `recursive` calls the folder missing that it was to make.
+ *
+ * @example
+ * await makeFolder('/run/volume-daemon/exports');
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    await access(aboveMissing(path), constants.W_OK);
+    throw error;
+  }
+}
+
+/** The nearest folder above a path that is there. */
+function aboveMissing(path: string): string {
+  const above = dirname(path);
+  return above === path || existsSync(above) ? above : aboveMissing(above);
+}
 
 /**
  * Writes a file so that readers and a power cut find the old content or the new: temporary file, `<path>.tmp`,
@@ -15,7 +39,7 @@ const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | c
 export async function writeDurably(path: string, content: string, mode = 0o644): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(temporary, TEMPORARY, mode);
     try {
       await file.writeFile(content);

@@ -1,6 +1,6 @@
-import { mkdir, rm, symlink } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { namesIn } from '../core/durable-files';
+import { makeFolder, namesIn } from '../core/durable-files';
 import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { ExportLinks } from './export-links';
@@ -28,7 +28,7 @@ export class ClosedExports {
   /** Never throws: that the export gets closed matters more. */
   async add(name: string, device: string): Promise<void> {
     try {
-      await mkdir(this.folder, { recursive: true });
+      await makeFolder(this.folder);
       for (const one of await namesIn(this.folder)) {
         const path = join(this.folder, one);
         if (one === name || (await this.links.follow(path)) === device) await rm(path, { force: true });

@@ -1,6 +1,6 @@
-import { link, lstat, mkdir, readFile, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
+import { link, lstat, readFile, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { namesIn } from '../core/durable-files';
+import { makeFolder, namesIn } from '../core/durable-files';
 import { messageOf } from '../core/errors';
 import { hasCode } from '../core/has-code';
 import { deviceNumber } from '../devices/sysfs/block-target';
@@ -128,7 +128,7 @@ export class ExportLinks {
       await make().catch(async () => {
         // Nobody has made the folder yet, or this was left behind.
         await unlinkIfThere(temporary);
-        await mkdir(dirname(path), { recursive: true });
+        await makeFolder(dirname(path));
         await make();
       });
       for (const left of before) if (left !== plug) await this.removePlug(left);
@@ -157,8 +157,7 @@ export class ExportLinks {
    * first link be made. After a boot nobody else has made them: they are in /run. Throws EXPORT_CONFIG_FAILED.
    */
   async makeFolders(): Promise<void> {
-    for (const folder of this.folders())
-      await mkdir(folder, { recursive: true }).catch(configFailed(folder, 'made'));
+    for (const folder of this.folders()) await makeFolder(folder).catch(configFailed(folder, 'made'));
   }
 
   /**
@@ -246,7 +245,7 @@ export class ExportLinks {
   private async makePlug(plug: string, devicePath: string): Promise<string> {
     const node = (await this.nameNode(plug, devicePath)) ?? devicePath;
     if ((await textOf(plug)) === node) return node;
-    await mkdir(this.plugs, { recursive: true });
+    await makeFolder(this.plugs);
     const temporary = `${plug}.new`;
     await unlinkIfThere(temporary);
     await symlink(node, temporary);
@@ -261,7 +260,7 @@ export class ExportLinks {
     const path = secondName(plug);
     if (await isSameNode(path, devicePath)) return path;
     try {
-      await mkdir(SECOND_NAMES, { recursive: true });
+      await makeFolder(SECOND_NAMES);
       await unlink(path).catch(() => {});
       await link(devicePath, path);
       return path;

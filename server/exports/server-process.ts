@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { RetryGate } from '../core/back-off';
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
+import { makeFolder } from '../core/durable-files';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
@@ -139,7 +139,7 @@ export class ServerProcess {
       if (!this.isActivated && (await this.isPortTaken())) return false;
       if (unit !== null) await systemctl('start', unit);
       else {
-        await mkdir(dirname(pidFile), { recursive: true });
+        await makeFolder(dirname(pidFile));
         await this.options.launch();
       }
       isBegun = true;

@@ -129,6 +129,22 @@ describe('what can go wrong around nbd-server', () => {
   });
 
   it.runIf(canMount)(
+    'the folder of the links cannot be made on a read-only file system: it says so',
+    async () => {
+      const readOnly = join(dir, 'read-only');
+      await mkdir(readOnly);
+      await mount(readOnly, '-t', 'tmpfs', '-o', 'ro', 'none');
+      const target = await disk(0);
+      // The first of two folders that are missing, as of one.
+      for (const runDir of [readOnly, join(readOnly, 'run')])
+        await expect(create({ runDir }).publish(target)).rejects.toMatchObject({
+          code: 'EXPORT_CONFIG_FAILED',
+          message: expect.stringMatching(/EROFS.*mount it writable/),
+        });
+    },
+  );
+
+  it.runIf(canMount)(
     'the folder of the export files is read-only: nothing new, and a withdraw fails closed',
     async () => {
       const there = await disk(0);
