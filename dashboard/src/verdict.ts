@@ -37,7 +37,7 @@ export function verdictOf(shown: Shown): Verdict {
   if (health === null) return { word: 'Looking…', tone: 'idle', reasons: [] };
   const { wrong, unknown } = together(healthFindings(health), rowFindings(shown), readFindings(shown));
   const reasons = [...wrong, ...unknown, activityOf(shown)].filter(Boolean);
-  const phase = PHASE_WORDS[health.details.phase];
+  const phase = phaseWord(health);
   if (phase !== null) return { word: phase, tone: stateTone(health.status), reasons };
   if (health.status === 'unhealthy') return { word: 'Not working', tone: 'bad', reasons };
   if (wrong.length > 0 || health.status === 'degraded')
@@ -56,6 +56,12 @@ const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | nul
   stopping: 'Stopping',
   failed: 'Could not start',
 };
+
+/** Standing by is for another daemon: one that is not the owner because it cannot know who is, or which VM it runs on, does not. */
+function phaseWord({ status, details }: HealthReply): string | null {
+  const isSettled = status !== 'unhealthy' && details.appliance.owner !== null;
+  return details.phase === 'standby' && !isSettled ? null : PHASE_WORDS[details.phase];
+}
 
 function notKnown({ parts, lostSinceMs }: Shown): Verdict {
   const sinceMs = parts.health.failed?.sinceMs ?? lostSinceMs;

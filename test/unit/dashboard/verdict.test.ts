@@ -159,6 +159,20 @@ describe('the title of the page', () => {
     });
   });
 
+  it('stands by for another daemon, and not while the database is away or no VM is known', () => {
+    const standby = healthReply({ version: '2.0.0', phaseReason: null }, healthReport('standby'));
+    const word = (owner: string | null, status: HealthReply['status']) => {
+      const { details } = standby;
+      const appliance = { ...details.appliance, owner };
+      return verdict({ health: { ...standby, status, details: { ...details, appliance } } }).word;
+    };
+    expect(word('another:8090 pid 1', 'degraded')).toBe('Standing by');
+    expect(word(null, 'unhealthy')).toBe('Not working');
+    // It was seen before the database went away.
+    expect(word('another:8090 pid 1', 'unhealthy')).toBe('Not working');
+    expect(word(null, 'degraded')).toBe('Needs attention');
+  });
+
   it('names a comparison that could not look', () => {
     const sync = { status: 'degraded', message: 'not judged since …' } as const;
     expect(verdict({ health: healthWith({ sync }, 'degraded') }).reasons).toContain('Look at: Comparison.');
