@@ -142,12 +142,18 @@ const NO_CONNECTION = new Set([
 ]);
 const CONNECTING = new Set(['connect', 'getaddrinfo']);
 
-/** What mends a certificate that was refused. */
-function certificateHint(code: string): string | null {
+/** What mends a failure whose code does not say it. */
+function hintFor(code: string): string | null {
   if (UNTRUSTED.has(code))
     return 'the daemon does not trust its certificate: name the CA in CLOUDSTACK_CA_FILE';
   if (OUT_OF_DATE.has(code))
     return 'its certificate is not valid by the clock of this machine: renew it, or set the clock';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'its certificate is for other names: have one of them in api_url';
+  if (code === 'EPROTO')
+    return 'no TLS that the daemon understands is spoken there: correct scheme and port in api_url';
+  if (code.startsWith('HPE_')) return 'no HTTP/1.1 is spoken there: correct scheme and port in api_url';
+  if (code === 'ENOTFOUND') return 'there is no host of that name: correct api_url, or mend the name service';
   return null;
 }
 
@@ -160,7 +166,7 @@ export function networkError(error: unknown, command: string): CloudError {
     error instanceof Error && error.name === 'TimeoutError'
       ? 'timeout'
       : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
-  const hint = code === null ? null : certificateHint(code);
+  const hint = code === null ? null : hintFor(code);
   return new CloudError(`CloudStack did not answer ${command}: ${what}${hint === null ? '' : ` (${hint})`}`, {
     kind: 'network',
     outcome,

@@ -203,6 +203,15 @@ describe('a connection that fails', () => {
   );
 
   it.each([
+    ['EPROTO', 'scheme and port in api_url'],
+    ['HPE_INVALID_CONSTANT', 'scheme and port in api_url'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'have one of them in api_url'],
+    ['ENOTFOUND', 'no host of that name'],
+  ])('%s: it names what is to be corrected', (code, hint) => {
+    expect(failed(code).message).toContain(hint);
+  });
+
+  it.each([
     ['ECONNREFUSED', 'connect', 'not-started'],
     ['ENOTFOUND', 'getaddrinfo', 'not-started'],
     ['EHOSTUNREACH', 'connect', 'not-started'],
