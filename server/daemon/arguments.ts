@@ -66,7 +66,7 @@ function helpText(): string {
 
 Usage: node index.mjs [one option]
 
-Without an option it serves until SIGTERM. volumectl is the program to work with it.
+Without an option it serves until SIGTERM, SIGINT or SIGHUP. volumectl is the program to work with it.
 
 ${options.join('\n')}
 

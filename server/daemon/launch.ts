@@ -11,7 +11,7 @@ import { behindClosedDoor, printAdoptionPlan } from './adoption-plan';
 import { type Errand, readArguments } from './arguments';
 import type { Configuration } from './configuration/configuration';
 import { ConfigurationError, describeConfiguration, loadConfiguration } from './configuration/configuration';
-import { listenProblem, untilListening } from './listening';
+import { listenProblem, STOP_SIGNALS, untilListening } from './listening';
 import { runSetup } from './setup/setup';
 import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
@@ -73,7 +73,7 @@ export function launch(
     const parts = { configuration, logger, redactor, access, traces, onFatal: fatal };
     return { access, daemon: new VolumeDaemon(parts) };
   });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void daemon.stop());
+  for (const signal of STOP_SIGNALS) process.once(signal, () => void daemon.stop());
   const run = async () => {
     if (errand === '--setup') return runSetup(configuration, env);
     if (errand === '--adopt-plan') return printAdoptionPlan(configuration);

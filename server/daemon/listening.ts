@@ -7,6 +7,12 @@ import { isListeningAt } from '../devices/sysfs/socket-table';
 import type { Configuration } from './configuration/configuration';
 
 /**
+ * Each lets the daemon drain. SIGHUP: the terminal of one that was started by hand has been closed, which nohup does not keep
+ * from Node either.
+ */
+export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/**
  * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins
  * have run; without these variables it would use all interfaces and port 3000. They are set to the address
  * that was checked. A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever);
@@ -20,6 +26,7 @@ export function prepareListening(
 ): void {
   env.HOST = http.host;
   env.PORT = String(http.port);
+  env.NITRO_SHUTDOWN_SIGNALS = STOP_SIGNALS.join(' ');
   env.NITRO_SHUTDOWN_TIMEOUT = String(LIMITS.HTTP_DRAIN_MS);
   if (http.socketPath === null) return;
   env.NITRO_UNIX_SOCKET = http.socketPath;

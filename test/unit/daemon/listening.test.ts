@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listenProblem, prepareListening } from '~/server/daemon/listening';
+import { listenProblem, prepareListening, STOP_SIGNALS } from '~/server/daemon/listening';
 
 let folder: string;
 beforeEach(() => {
@@ -24,6 +24,13 @@ describe('the address the server takes', () => {
     const unit = readFileSync('packaging/systemd/volume-daemon.service', 'utf8');
     const killedAfterMs = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1]) * 1_000;
     expect(Number(env.NITRO_SHUTDOWN_TIMEOUT)).toBeLessThan(killedAfterMs);
+  });
+
+  it('a terminal that is closed lets the daemon drain, as SIGTERM does: the next one need not wait for its lease', () => {
+    const env: Record<string, string | undefined> = {};
+    prepareListening({ host: '127.0.0.1', port: 8090, socketPath: null }, env);
+    expect(env.NITRO_SHUTDOWN_SIGNALS?.split(' ')).toEqual([...STOP_SIGNALS]);
+    expect(STOP_SIGNALS).toContain('SIGHUP');
   });
 
   it('a socket that a killed daemon left behind does not keep the next one from listening', async () => {
