@@ -1,6 +1,6 @@
 import { type Cloud, CloudError } from '../cloudstack/cloud';
 import { type Clock, sleepUntilAny } from '../core/clock';
-import { DaemonError } from '../core/errors';
+import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
@@ -9,6 +9,8 @@ export interface ApplianceView {
   readonly vmId: string | null;
   readonly source: string | null;
   readonly conflicts: readonly string[];
+  /** Why the sources could not all be read the last time; null when they could. */
+  readonly unread: string | null;
   /**
    * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it
    * to this key. unverified: not asked yet, or CloudStack was away.
@@ -21,7 +23,7 @@ export interface ApplianceView {
  * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused.
  */
 export class ApplianceIdentity {
-  view: ApplianceView = { vmId: null, source: null, conflicts: [], verdict: 'unverified' };
+  view: ApplianceView = { vmId: null, source: null, conflicts: [], unread: null, verdict: 'unverified' };
   private doubts = new AbortController();
 
   constructor(
@@ -37,13 +39,12 @@ export class ApplianceIdentity {
 
   /** Reads the sources again. Errors of the database are thrown; CloudStack is not asked. */
   async resolve(): Promise<ApplianceView> {
-    const resolved = resolveAppliance({
-      configuredVmId: this.parts.configuredVmId,
-      osseaVmId: await this.parts.osseaVmId(),
-      productUuid: await this.parts.productUuid(),
+    const resolved = await this.read().catch((error: unknown) => {
+      this.view = { ...this.view, unread: messageOf(error) };
+      throw error;
     });
     const before = this.view;
-    this.view = { ...before, ...kept(before, resolved) };
+    this.view = { ...before, ...kept(before, resolved), unread: null };
     const { vmId, source, conflicts } = this.view;
     if (vmId !== before.vmId || conflicts.join() !== before.conflicts.join()) {
       this.parts.logger.info('Appliance identity', { vm_id: vmId, source });
@@ -51,6 +52,15 @@ export class ApplianceIdentity {
         this.parts.logger.warn('Appliance identity conflict', { reason: conflict });
     }
     return this.view;
+  }
+
+  private async read(): Promise<ResolvedAppliance> {
+    const { configuredVmId, osseaVmId, productUuid } = this.parts;
+    return resolveAppliance({
+      configuredVmId,
+      osseaVmId: await osseaVmId(),
+      productUuid: await productUuid(),
+    });
   }
 
   /**
@@ -93,8 +103,8 @@ export class ApplianceIdentity {
 
   /** The VM id; throws APPLIANCE_UNKNOWN when it is not known, or CloudStack contradicts it. */
   require(): string {
-    const { vmId, verdict, source } = this.view;
-    if (vmId === null) throw applianceUnknown();
+    const { vmId, verdict, source, unread } = this.view;
+    if (vmId === null) throw applianceUnknown(unread);
     const from = source ?? 'nowhere';
     if (verdict === 'refuted')
       throw unusable(
@@ -110,11 +120,18 @@ export class ApplianceIdentity {
   }
 }
 
-/** No source names a VM. */
-export function applianceUnknown(): DaemonError {
+/** What is to be done while no VM is known: a source that cannot be read may name one, and others may contradict it. */
+export function unknownText(unread: string | null): string {
+  return unread === null
+    ? 'set OMA_VM_ID or ossea_configs.oma_vm_id'
+    : `what names it cannot all be read: ${unread}`;
+}
+
+/** No source names a VM, or (`unread`) not all of them could be read. */
+export function applianceUnknown(unread: string | null): DaemonError {
   return new DaemonError(
     'APPLIANCE_UNKNOWN',
-    'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
+    `The daemon does not know which VM it runs on: ${unknownText(unread)}`,
     { retryAfterSeconds: 30 },
   );
 }
@@ -132,7 +149,10 @@ const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' 
  * The identity found first is kept until the process ends, because exports, rows and guards depend on it. A
  * source that names another VM later is a conflict.
  */
-function kept({ vmId, source }: ApplianceView, now: ResolvedAppliance): Omit<ApplianceView, 'verdict'> {
+function kept(
+  { vmId, source }: ApplianceView,
+  now: ResolvedAppliance,
+): Pick<ApplianceView, 'vmId' | 'source' | 'conflicts'> {
   if (vmId === null || now.vmId === vmId) return now;
   const says = now.vmId === null ? 'nothing names a VM any more' : `${now.source} says ${now.vmId}`;
   return {

@@ -28,7 +28,7 @@ import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport 
 import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
-import { applianceUnknown } from './identity';
+import { applianceUnknown, unknownText } from './identity';
 import { Metrics } from './metrics/metrics';
 import {
   MetricsHistory,
@@ -214,7 +214,8 @@ export class VolumeDaemon implements Daemon {
   }
 
   get standbyRefusal(): DaemonError {
-    return this.adapters.identity.view.vmId === null ? applianceUnknown() : this.domain.ownership.refusal;
+    const { vmId, unread } = this.adapters.identity.view;
+    return vmId === null ? applianceUnknown(unread) : this.domain.ownership.refusal;
   }
 
   /** Drains: stops accepting, ends streams, finishes current steps, releases the lease. Idempotent. */
@@ -427,10 +428,9 @@ export class VolumeDaemon implements Daemon {
     const { identity } = this.adapters;
     let striving = false;
     while (!this.stopping.aborted) {
-      const { vmId } = await identity.resolve().catch(() => identity.view);
+      const { vmId, unread } = await identity.resolve().catch(() => identity.view);
       if (vmId === null)
-        this.stageReason =
-          'the daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id';
+        this.stageReason = `the daemon does not know which VM it runs on: ${unknownText(unread)}`;
       else if (!striving) this.domain.ownership.start(vmId);
       striving ||= vmId !== null;
       await identity.verify().catch(() => identity.view);

@@ -33,7 +33,9 @@ export function watchDependencies(
         look: async () => exportHealth(await exports.health()),
       },
     },
-    (name, health) => {
+    (probe, health) => {
+      // As health calls it.
+      const name = probe === 'exportServer' ? 'export_server' : probe;
       if (name === 'cloudstack' && health.status === 'healthy')
         logger.info(CLOUDSTACK_VERIFIED, { detail: health.message });
       else if (health.status === 'unhealthy')
@@ -57,8 +59,9 @@ export async function lookAtCloud(
     return cloudHealth(version, cloud.statistics().clockSkewMs);
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
-    // Its address and its keys are there: nobody has asked it, so nobody is to look for the fault in it.
-    return { status: 'unknown', message: 'not known while the database is away, which has its URL and keys' };
+    // Its address and its keys are there: nobody has asked it, so nobody is to look for the fault in it. The reason is not always
+    // one of the whole database: the right to read this one table may be missing.
+    return { status: 'unknown', message: `not known, its URL and keys cannot be read: ${error.message}` };
   }
 }
 

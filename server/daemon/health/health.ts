@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
 import type { SyncService } from '../../sync/sync-service';
 import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
-import type { ApplianceView } from '../identity';
+import { type ApplianceView, unknownText } from '../identity';
 import { syncHealth } from './sync-health';
 
 /** One dependency: how to probe it, and how often. */
@@ -153,8 +153,7 @@ function applianceHealth(view: ApplianceView, phase: DaemonPhase): ComponentHeal
   // One of the sources is in the database: before that is read even a set OMA_VM_ID has not been looked at.
   if (view.vmId === null && phase === 'starting')
     return { status: 'unknown', message: 'not looked at yet: the database comes first' };
-  if (view.vmId === null)
-    return { status: 'unhealthy', message: 'unknown: set OMA_VM_ID or ossea_configs.oma_vm_id' };
+  if (view.vmId === null) return { status: 'unhealthy', message: `unknown: ${unknownText(view.unread)}` };
   if (view.verdict === 'refuted')
     return {
       status: 'unhealthy',

@@ -63,10 +63,11 @@ it('CloudStack that cannot be asked because the database is away is not known, a
     capabilities: () => Promise.reject(error),
     statistics: () => ({ calls: 0, errors: 0, clockSkewMs: null, clockSkewSource: null }),
   });
-  const away = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: ECONNREFUSED');
+  // The whole database may be there, and only this one table be closed.
+  const away = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: SELECT command denied');
   expect(await lookAtCloud(failing(away))).toEqual({
     status: 'unknown',
-    message: 'not known while the database is away, which has its URL and keys',
+    message: 'not known, its URL and keys cannot be read: The database is away: SELECT command denied',
   });
   const down = new Error('CloudStack did not answer listCapabilities: ECONNREFUSED');
   await expect(lookAtCloud(failing(down))).rejects.toBe(down);

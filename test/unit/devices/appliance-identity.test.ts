@@ -24,11 +24,14 @@ interface Sources {
   environment: string | null;
   table: string | null;
   firmware: string | null;
+  /** Why the table cannot be read. */
+  closed: DaemonError | null;
 }
 
 /** The identity of an appliance whose CloudStack knows these VMs, or is away (null). */
 function make(sources: Partial<Sources>, vms: readonly string[] | null = [A, B]) {
-  const state = { environment: null, table: null, firmware: null, vms, hidden: false, ...sources };
+  const none: Sources = { environment: null, table: null, firmware: null, closed: null };
+  const state = { ...none, vms, hidden: false, ...sources };
   const told: { message: string; fields: LogFields }[] = [];
   const note = (message: string, fields: LogFields = {}) => void told.push({ message, fields });
   const logger: Logger = { ...silentLogger, info: note, warn: note, error: note };
@@ -42,7 +45,10 @@ function make(sources: Partial<Sources>, vms: readonly string[] | null = [A, B])
     cloud: { readVm },
     logger,
     configuredVmId: state.environment,
-    osseaVmId: async () => state.table,
+    osseaVmId: async () => {
+      if (state.closed !== null) throw state.closed;
+      return state.table;
+    },
     productUuid: async () => state.firmware,
   });
   return { identity, state, told };
@@ -70,6 +76,20 @@ describe('which VM the daemon believes to be', () => {
       'The daemon does not know which VM it runs on: set OMA_VM_ID or ossea_configs.oma_vm_id',
       30,
     ]);
+  });
+
+  it('unknown because a source cannot be read: it is said why, and nobody is told to set what is set', async () => {
+    const closed = new DaemonError('DATABASE_UNAVAILABLE', 'The database is away: SELECT command denied');
+    const { identity, state } = make({ environment: A, table: B, closed });
+    await expect(identity.resolve()).rejects.toBe(closed);
+    expect(refusal(identity)).toEqual([
+      'APPLIANCE_UNKNOWN',
+      'The daemon does not know which VM it runs on: what names it cannot all be read: The database is away: SELECT command denied',
+      30,
+    ]);
+    state.closed = null;
+    expect(await identity.resolve()).toMatchObject({ vmId: A, unread: null });
+    expect(refusal(identity)).toBe(`allowed for ${A}`);
   });
 
   it('a VM that CloudStack does not have: refused, naming the id and where it comes from', async () => {
@@ -180,6 +200,7 @@ describe('which VM the daemon believes to be', () => {
       vmId: A,
       source: 'ossea_configs',
       conflicts: [`${says}, but this daemon runs as ${A}: that takes effect at the next start`],
+      unread: null,
       verdict: 'confirmed',
     });
     expect(refusal(identity)).toBe(`allowed for ${A}`);
