@@ -39,7 +39,11 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
   return {
     info: gauge('info', 'Always 1; the version is in the label.', ['version']),
     phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
-    dependencyUp: gauge('dependency_up', '1 when the dependency is healthy or switched off.', ['dependency']),
+    dependencyUp: gauge(
+      'dependency_up',
+      '1 when the dependency is healthy or switched off; absent for what is not known because the database is away.',
+      ['dependency'],
+    ),
     epoch: gauge('epoch', 'Epoch of the ownership of the appliance, 0 in standby.', ['appliance']),
     operations: gauge('operations', 'Operations in the ledger by status.', ['status']),
     operationsByType: gauge('operations_by_type', 'Operations in the ledger by type.', ['type']),
@@ -100,7 +104,10 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
     ),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),
-    mappings: gauge('mappings', 'Attached volumes with a mapping.'),
+    mappings: gauge(
+      'mappings',
+      'Attached volumes with a mapping, of every appliance with the same database.',
+    ),
     drifts: gauge('drifts', 'Drifts left to a person, by kind; those that could not be judged again stay.', [
       'kind',
     ]),

@@ -96,6 +96,8 @@ export class Metrics {
     info.set({ version }, 1);
     phase.reset();
     phase.set({ phase: health.phase }, 1);
+    const isAway = health.database.status === 'unhealthy' || health.database.status === 'unknown';
+    dependencyUp.reset();
     for (const [dependency, state] of Object.entries({
       cloudstack: health.cloudstack,
       database: health.database,
@@ -103,6 +105,8 @@ export class Metrics {
       exports: health.exportServer,
       appliance: health.appliance,
     })) {
+      // The sample of the database says it: an alert for each of them would send people to look for faults in what nobody could ask.
+      if (state.status === 'unknown' && isAway && dependency !== 'database') continue;
       dependencyUp.set({ dependency }, state.status === 'healthy' || state.status === 'disabled' ? 1 : 0);
     }
     // Under the name that the appliance has now; empty until it is known.
