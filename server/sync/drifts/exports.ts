@@ -10,9 +10,9 @@ import type { View } from '../view';
 /** The mapping is right: checks that the volume is exported and its export leads to the device. */
 export function judgeExport(view: View, mapping: Mapping, device: Device): Repair[] {
   const { volumeId } = mapping;
-  if (isKeptBack(view, volumeId)) return misleadingExport(view, mapping);
   const steps = publication(view, volumeId, device);
   if (steps.length === 0 || view.o.configured === null) return [];
+  if (steps.some(({ kind }) => kind === 'withdraw')) return misleadingExport(view, mapping);
   const problem = problemOf(view, volumeId, device);
   if (problem === null) return [];
   const { kind, message } = problem;
@@ -57,7 +57,10 @@ function problemOf(
     : sick(`the export row says ${record.devicePath} instead of ${device.path}`);
 }
 
-/** The guest has no disk of the volume, or somebody has withdrawn the export: it must lead to nothing. */
+/**
+ * The guest has no disk of the volume, or one that has become too small, or somebody has withdrawn the export: it must
+ * lead to nothing.
+ */
 export function misleadingExport(view: View, mapping: Mapping): Repair[] {
   const { volumeId, vmId } = mapping;
   const devicePath = leads(view, volumeId);

@@ -10,9 +10,12 @@ import { publication } from './exports';
 /** The guest has the disk: checks that the mapping names it and its size. Null when it does. */
 export function judgePlace(view: View, mapping: Mapping, device: Device): Repair[] | null {
   const { volumeId } = mapping;
-  const fresh = localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial');
+  // While CloudStack does not show the volume, the last size that fitted is what counts: a smaller one is not recorded.
+  const isShown = view.volume(volumeId) !== 'unseen';
+  const size = isShown ? device.size : Math.max(device.size, mapping.size);
+  const fresh = { ...localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial'), size };
   const moved = isMoved(mapping, fresh);
-  if (!moved && device.size === mapping.size) return null;
+  if (!moved && size === mapping.size) return null;
   if (moved && view.mayBeGhost(device, mapping)) return [];
   const steps = remap(view, fresh, device);
   if (steps === null) return [];

@@ -255,6 +255,28 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'unhealthy-export',
     'withdraw',
   ],
+  [
+    'CloudStack is away, and an export that was right does not answer',
+    { volumes: null, probes: new Map([[NAME, SILENT]]) },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'CloudStack is away, and the disk has become smaller than its row says',
+    {
+      volumes: null,
+      guest: guest([device({ size: 4 * GIB })]),
+      probes: new Map([[NAME, answers(4 * GIB)]]),
+    },
+    'unhealthy-export',
+    'withdraw',
+  ],
+  [
+    'the same, and it has another letter after a reboot',
+    { volumes: null, guest: guest([device({ name: 'vdc', diskseq: 3, size: 4 * GIB })], 'another boot') },
+    'letter-moved',
+    'put-mapping detected /dev/vdc, withdraw',
+  ],
   ['detached by hand', { ...detached, guest: guest([]) }, 'stale-mapping', 'withdraw, delete-mapping'],
   [
     'deleted by hand, and CloudStack says so of this id',
@@ -287,6 +309,7 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'delete-mapping',
   ],
   ['never exported', { exports: [], configured: [] }, 'missing-export', 'publish /dev/vdb'],
+  ['a daemon ended between the export and its row', { exports: [] }, 'missing-export', 'publish /dev/vdb'],
   ['the export server lost it', { configured: [] }, 'missing-export', 'publish /dev/vdb'],
   [
     'an export of no mapping',
@@ -301,8 +324,20 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'withdraw, set-export-status pending',
   ],
   [
+    'the same, and its row does not say that it is there',
+    { exportsEnabled: false, probes: new Map(), exports: [record({ status: 'failed' })] },
+    'orphan-export',
+    'withdraw',
+  ],
+  [
     'an export of a volume on another VM',
     { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]), mappings: [remote()], exports: [] },
+    'orphan-export',
+    'withdraw',
+  ],
+  [
+    'the same, which the appliance there exports: the row is of that export',
+    { volumes: [volume({ vmId: OTHER_VM })], guest: guest([]), mappings: [remote()] },
     'orphan-export',
     'withdraw',
   ],
@@ -342,6 +377,15 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
   [
     'its row names another port',
     { exports: [record({ port: 10809 })], exportPorts: { writable: 11809, readOnly: 11810 } },
+    'unhealthy-export',
+    'publish /dev/vdb',
+  ],
+  [
+    'it cannot be written, and its row names the port of those that can be',
+    {
+      exports: [record({ metadata: { read_only: 'true' } })],
+      probes: new Map([[NAME, answers(undefined, { readOnly: true })]]),
+    },
     'unhealthy-export',
     'publish /dev/vdb',
   ],

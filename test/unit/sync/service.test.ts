@@ -4,7 +4,7 @@ import { LIMITS } from '~/server/core/limits';
 import { exportName } from '~/server/model/export-name';
 import type { SyncReport } from '~/server/sync/drift';
 import { mapping } from '../../contract/ledger/fixtures';
-import { MemoryAppliance } from './appliance';
+import { GIB, MemoryAppliance } from './appliance';
 
 /** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
 async function withUnmapped() {
@@ -350,6 +350,38 @@ describe('the second look at what seems wrong', () => {
     expect(second.drifts).toEqual([{ ...first.drifts[0], notJudgedSince: first.finishedAt }]);
     expect(second).toMatchObject({ judged: true, skippedVolumes: 1 });
     expect(second.unavailable).toEqual([expect.stringMatching(new RegExp(`${id}.*too many requests`))]);
+  });
+});
+
+describe('a disk that has become smaller while CloudStack cannot be asked', () => {
+  it.each([
+    ['where it was', 0],
+    ['with another letter', 1],
+  ])('%s: it is not exported, by the next run neither, and opened again when CloudStack says that it fits', async (_where, isMoved) => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    const { listVolumes, readVolume } = appliance.cloud;
+    const away = () =>
+      Promise.reject(new CloudError('no answer', { kind: 'network', outcome: 'not-started' }));
+    Object.assign(appliance.cloud, { listVolumes: away, readVolume: away });
+    if (isMoved) {
+      await appliance.guest.unplug(id);
+      await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
+      await appliance.plug(id, 4 * GIB);
+    } else await appliance.guest.resize(id, 4 * GIB);
+    for (let runs = 0; runs < 3; runs += 1) {
+      await run(appliance);
+      expect(appliance.exports.links.has(exportName(id))).toBe(false);
+      expect(await appliance.ledger.readMapping(id)).toMatchObject({
+        devicePath: appliance.guest.devicePath(id),
+        size: 5 * GIB,
+      });
+    }
+    Object.assign(appliance.cloud, { listVolumes, readVolume });
+    Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, { size: 4 * GIB });
+    await run(appliance);
+    expect(appliance.exports.links.get(exportName(id))).toBe(appliance.guest.devicePath(id));
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({ size: 4 * GIB });
   });
 });
 
