@@ -494,6 +494,35 @@ describe('what a person has to do is given as a command', () => {
   });
 });
 
+describe('a state that does not pass', () => {
+  it.each([
+    ['Creating', null, /cmk update volume id=\S+ state=Allocated$/],
+    ['Creating', OTHER_VM, /cmk update volume id=\S+ state=Ready$/],
+    ['Attaching', null, /cmk update volume id=\S+ state=Ready$/],
+    ['Snapshotting', OTHER_VM, /; wait for it, or cancel it in CloudStack$/],
+    ['Expunging', OTHER_VM, /; if none does: volumectl volume delete \S+ sends the delete again$/],
+  ])('%s on %s: nobody is told to edit a state that CloudStack leaves by itself', (state, vmId, remedy) => {
+    const stuck = healthy({
+      ...nothing,
+      volumes: [volume({ vmId, state })],
+      mappings: [remote()],
+      guest: guest([]),
+      stuckBefore: new Map([[VOLUME, state]]),
+    });
+    const [found] = plan(stuck).filter(({ drift }) => drift.kind === 'stuck-state');
+    expect(found?.drift.remedy).toMatch(remedy);
+  });
+
+  it('counts also of a volume that is here without a row', () => {
+    const o = healthy({
+      ...nothing,
+      volumes: [volume({ state: 'Snapshotting' })],
+      stuckBefore: new Map([[VOLUME, 'Snapshotting']]),
+    });
+    expect(plan(o).map(({ drift }) => drift.kind)).toContain('stuck-state');
+  });
+});
+
 describe('what the daemon can do about a drift when it is asked to', () => {
   it.each(TABLE)('%s', (_story, world, kind) => {
     const BY: Readonly<Partial<Record<DriftKind, string>>> = {
@@ -669,6 +698,10 @@ describe('what is not known is not judged', () => {
       'a disk whose serial no volume of CloudStack can have',
       { ...nothing, volumes: [], guest: guest([device({ serial: 'a-config-drive' })]) },
     ],
+    [
+      'it is being resized, and the guest does not show it yet',
+      { volumes: [volume({ size: 6 * GIB, state: 'Resizing' })] },
+    ],
     ['a detached volume', { ...nothing, ...detached, guest: guest([]) }],
   ];
 
@@ -684,6 +717,25 @@ describe('what is not known is not judged', () => {
     const withdrawn = record({ status: 'pending', metadata: { withdrawn: 'true' } });
     const o = healthy({ guest: guest([device({ name: 'vdc' })]), exports: [withdrawn], configured: [] });
     expect(steps(o)).toEqual(['put-mapping detected /dev/vdc']);
+  });
+
+  it('while CloudStack is away, a serial that names two mapped volumes tells nothing of either', () => {
+    const twin = `${VOLUME.slice(0, 24)}000000000000`;
+    const twins = [mapping(), mapping({ volumeId: twin, devicePath: '/dev/vdc', diskseq: 8 })];
+    const o = healthy({
+      volumes: null,
+      guest: guest([device({ name: 'vdd', diskseq: 3 })], 'another boot'),
+      mappings: twins,
+      exports: [],
+      configured: [],
+    });
+    expect(plan(o)).toEqual([]);
+  });
+
+  it('a volume on another VM whose id begins alike does not keep one from its disk here', () => {
+    const twin = volume({ id: `${VOLUME.slice(0, 24)}000000000000`, vmId: OTHER_VM });
+    const o = healthy({ ...nothing, volumes: [volume(), twin] });
+    expect(steps(o)).toEqual(['put-mapping detected /dev/vdb, publish /dev/vdb']);
   });
 
   it('a disk that provably belongs to another mapping is not reassigned, even by its serial', () => {

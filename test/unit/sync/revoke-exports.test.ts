@@ -92,6 +92,37 @@ describe('a disk that disappears or changes without an operation', () => {
   });
 });
 
+describe('a look at all disks', () => {
+  async function look({ appliance }: Awaited<ReturnType<typeof make>>, applianceVmId: string | null) {
+    const { ledger, exports, clock, guest } = appliance;
+    const snapshot = { ...(await guest.look()), at: clock.now(), scanned: true };
+    await revokeExports({ ledger, exports, logger: silentLogger }, applianceVmId, () => snapshot);
+  }
+
+  it('closes what only its mapping proves to be wrong, and nothing by mappings of nobody known', async () => {
+    const made = await make();
+    await made.appliance.guest.resize(made.first, GIB);
+    await look(made, null);
+    expect(made.served()).toEqual([made.first, made.second]);
+    await look(made, made.appliance.vmId);
+    expect(made.served()).toEqual([made.second]);
+  });
+
+  it('an export without a mapping does not keep the others from being closed', async () => {
+    const made = await make();
+    const { appliance, first, second } = made;
+    const unmapped = { kind: 'delete-mapping', volumeId: first, vmId: appliance.vmId } as const;
+    await appliance.ledger.auditedChange(appliance.owned, [unmapped], {
+      step: 'test',
+      state: 'note',
+      data: {},
+    });
+    await appliance.guest.resize(second, GIB);
+    await look(made, appliance.vmId);
+    expect(made.served()).toEqual([first]);
+  });
+});
+
 it('exported disks are named to udev at each look: the daemon that published them may not have been able to', async () => {
   const { appliance, first, second } = await make();
   const { ledger, exports, vmId, clock, guest } = appliance;
@@ -213,6 +244,26 @@ describe('an export that leads to a wrong disk, or to none', () => {
       expect(made.served()).toEqual([second]);
     },
   );
+
+  it('stays where its disk has no serial and another process has published it: only its mapping tells', async () => {
+    const made = await make();
+    const { appliance, first, second } = made;
+    const look = appliance.guest.look.bind(appliance.guest);
+    appliance.guest.look = async () => {
+      const seen = await look();
+      const silent = { serial: null, serialState: 'absent' as const };
+      return { ...seen, devices: seen.devices.map((device) => ({ ...device, ...silent })) };
+    };
+    const list = appliance.exports.list.bind(appliance.exports);
+    appliance.exports.list = async () =>
+      (await list()).map((one) => (one.volumeId === first ? { ...one, published: null } : one));
+    await close(made);
+    expect(made.served()).toEqual([first, second]);
+    // The others are judged all the same.
+    appliance.guest.surpriseUnplug(second);
+    await close(made);
+    expect(made.served()).toEqual([first]);
+  });
 
   it('is closed although another one cannot be', async () => {
     const made = await make();

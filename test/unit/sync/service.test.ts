@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
+import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
+import { unknown } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
 import type { SyncReport } from '~/server/sync/drift';
 import { mapping } from '../../contract/ledger/fixtures';
@@ -178,6 +180,39 @@ describe('what happens while sync looks and repairs', () => {
     expect(appliance.exports.changes).toEqual([]);
   });
 
+  it('an operation that begins while the users of the disk are looked at is no failure of sync', async () => {
+    const { appliance } = await withUnmapped();
+    appliance.exports.publish = async () => {
+      throw new DaemonError('VOLUME_BUSY', 'an operation works on it');
+    };
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['unmapped-volume reported']);
+    expect(report.drifts[0]?.message).not.toContain('not repaired');
+  });
+
+  it('a daemon that loses its lease while it publishes mends nothing more, and says so', async () => {
+    const { appliance } = await withUnmapped();
+    appliance.exports.publish = async () => {
+      throw new DaemonError('LEASE_LOST', 'the lease has ended');
+    };
+    await expect(run(appliance)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  });
+
+  it('a disk that has another size since the look is not exported', async () => {
+    const { appliance, id } = await withUnmapped();
+    const { auditedChange } = appliance.ledger;
+    appliance.ledger.auditedChange = async (...change) => {
+      const entry = await auditedChange.apply(appliance.ledger, change);
+      appliance.ledger.auditedChange = auditedChange;
+      await appliance.guest.resize(id, 4 * GIB);
+      return entry;
+    };
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['unmapped-volume failed']);
+    expect(report.drifts[0]?.message).toContain('/dev/vdb has another size now');
+    expect(appliance.exports.changes).toEqual([]);
+  });
+
   it('a disk that was swapped after the look is not exported', async () => {
     const { appliance, id } = await withUnmapped();
     const { auditedChange } = appliance.ledger;
@@ -336,6 +371,16 @@ describe('the second look at what seems wrong', () => {
     expect(appliance.exports.links.get(exportName(id))).toBe('/dev/vdb');
   });
 
+  it('one that CloudStack does not show again is opened as its list says', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.exports.links.delete(exportName(id));
+    appliance.cloud.readVolume = async () =>
+      unknown('the list is empty', appliance.clock.now(), 'cloudstack');
+    expect(told(await run(appliance))).toEqual(['missing-export repaired']);
+    expect(appliance.exports.links.get(exportName(id))).toBe('/dev/vdb');
+  });
+
   it('one that cannot be made leaves what was known, with since when, and says so', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
@@ -357,32 +402,35 @@ describe('a disk that has become smaller while CloudStack cannot be asked', () =
   it.each([
     ['where it was', 0],
     ['with another letter', 1],
-  ])('%s: it is not exported, by the next run neither, and opened again when CloudStack says that it fits', async (_where, isMoved) => {
-    const { appliance, id } = await withUnmapped();
-    await run(appliance);
-    const { listVolumes, readVolume } = appliance.cloud;
-    const away = () =>
-      Promise.reject(new CloudError('no answer', { kind: 'network', outcome: 'not-started' }));
-    Object.assign(appliance.cloud, { listVolumes: away, readVolume: away });
-    if (isMoved) {
-      await appliance.guest.unplug(id);
-      await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
-      await appliance.plug(id, 4 * GIB);
-    } else await appliance.guest.resize(id, 4 * GIB);
-    for (let runs = 0; runs < 3; runs += 1) {
+  ])(
+    '%s: it is not exported, by the next run neither, and opened again when CloudStack says that it fits',
+    async (_where, isMoved) => {
+      const { appliance, id } = await withUnmapped();
       await run(appliance);
-      expect(appliance.exports.links.has(exportName(id))).toBe(false);
-      expect(await appliance.ledger.readMapping(id)).toMatchObject({
-        devicePath: appliance.guest.devicePath(id),
-        size: 5 * GIB,
-      });
-    }
-    Object.assign(appliance.cloud, { listVolumes, readVolume });
-    Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, { size: 4 * GIB });
-    await run(appliance);
-    expect(appliance.exports.links.get(exportName(id))).toBe(appliance.guest.devicePath(id));
-    expect(await appliance.ledger.readMapping(id)).toMatchObject({ size: 4 * GIB });
-  });
+      const { listVolumes, readVolume } = appliance.cloud;
+      const away = () =>
+        Promise.reject(new CloudError('no answer', { kind: 'network', outcome: 'not-started' }));
+      Object.assign(appliance.cloud, { listVolumes: away, readVolume: away });
+      if (isMoved) {
+        await appliance.guest.unplug(id);
+        await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
+        await appliance.plug(id, 4 * GIB);
+      } else await appliance.guest.resize(id, 4 * GIB);
+      for (let runs = 0; runs < 3; runs += 1) {
+        await run(appliance);
+        expect(appliance.exports.links.has(exportName(id))).toBe(false);
+        expect(await appliance.ledger.readMapping(id)).toMatchObject({
+          devicePath: appliance.guest.devicePath(id),
+          size: 5 * GIB,
+        });
+      }
+      Object.assign(appliance.cloud, { listVolumes, readVolume });
+      Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, { size: 4 * GIB });
+      await run(appliance);
+      expect(appliance.exports.links.get(exportName(id))).toBe(appliance.guest.devicePath(id));
+      expect(await appliance.ledger.readMapping(id)).toMatchObject({ size: 4 * GIB });
+    },
+  );
 });
 
 describe('the order of repairs', () => {
@@ -441,6 +489,33 @@ describe('what sync reports', () => {
     appliance.exports.publish = publish;
     expect(told(await run(appliance))).toEqual(['missing-export repaired']);
     expect(told(await run(appliance))).toEqual([]);
+  });
+
+  it('an export that cannot be closed keeps its row, which still says where it leads', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    Object.assign(appliance.model.volumes.find((one) => one.id === id) ?? {}, { vmId: null, deviceId: null });
+    await appliance.guest.unplug(id);
+    appliance.exports.withdraw = async () => {
+      throw new Error('read-only file system');
+    };
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['stale-mapping failed']);
+    expect(report.drifts[0]?.message).toContain('not repaired: read-only file system');
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+  });
+
+  it.each([
+    ['can be written', {}, false],
+    ['cannot be written', { read_only: 'true' }, true],
+  ])('an export whose link is lost comes back as its row says: %s', async (_how, access, readOnly) => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    await appliance.putExport(id, '/dev/vdb', 'active', access);
+    await appliance.exports.withdraw(exportName(id));
+    expect(told(await run(appliance))).toEqual(['missing-export repaired']);
+    expect(await appliance.exports.list()).toMatchObject([{ target: '/dev/vdb', published: { readOnly } }]);
+    expect((await appliance.ledger.readExport(id))?.metadata).toEqual({ vm_name: 'kept', ...access });
   });
 
   it('a ghost stays reported after its export and row are gone', async () => {
