@@ -185,6 +185,35 @@ describe('a call that was lost is not sent again into another world', () => {
   });
 });
 
+describe('a disk that cannot be read has come to this guest while the answer to an attach was lost', () => {
+  async function lost(where: 'here' | 'elsewhere') {
+    const rig = await Rig.start();
+    const { id, size } = await rig.volume();
+    const vmId = where === 'here' ? rig.here : rig.vm('Running');
+    const hung = where === 'here' ? await rig.volume() : { id, size };
+    let hangs = Promise.resolve();
+    rig.loseThen('attachVolume', () => {
+      hangs = rig.guest.plug({ volumeId: hung.id, size: hung.size, serial: expectedSerial(hung.id) });
+      void hangs.then(() => rig.guest.spoilSerial(hung.id));
+    });
+    const operation = await rig.run('attach', { volume_id: id, vm_id: vmId });
+    await hangs;
+    return { rig, operation };
+  }
+
+  it('to another VM: it may be the volume’s own, so the attach is not sent again', async () => {
+    const { rig, operation } = await lost('elsewhere');
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('to this VM: no disk of the volume is in anybody’s way here', async () => {
+    const { rig, operation } = await lost('here');
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume', 'attachVolume']);
+  });
+});
+
 describe('an attach whose disk did not come is undone', () => {
   it('the detach was lost, and the disk has come by then: it stays, and sync maps it', async () => {
     const rig = await Rig.start();
