@@ -127,15 +127,19 @@ describe('whoever listens to the events hears of every entry, and of each once',
     });
   });
 
-  it('also of the end of a job that has outlived its operation', async () => {
+  it.each([
+    ['ok', {}],
+    ['failed', { kind: 'job-fails', code: 530, text: 'an agent is away' }],
+  ] as const)('also of the end of a job that has outlived its operation: %s', async (outcome, fault) => {
     const rig = await Rig.start({ model: { latencies: { detach: 70 * MINUTE_MS } } });
+    if ('kind' in fault) rig.model.faults.add({ command: 'detachVolume', ...fault });
     const heard = listen(rig);
     const { id: volume_id } = await rig.volume({ vmId: rig.here, mapped: true });
     const outlived = await rig.run('detach', { volume_id }, 65 * MINUTE_MS);
     expect(outlived).toMatchObject({ status: 'failed' });
-    await rig.run('detach', { volume_id }, 30 * MINUTE_MS);
+    await rig.run('detach', { volume_id }, 90 * MINUTE_MS);
     const settled = (await rig.journal(outlived.id)).at(-1);
-    expect(settled).toMatchObject({ state: 'finished', data: { straggler: true } });
+    expect(settled).toMatchObject({ state: 'finished', data: { straggler: true, outcome } });
     expect(heard).toContainEqual(settled);
   });
 });

@@ -144,6 +144,11 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
       status: 'completed',
     });
     expect(await rig.ledger.openJobs(id)).toEqual([]);
+    // CloudStack has told nothing of its end.
+    expect((await rig.journal(operation)).at(-1)).toMatchObject({
+      state: 'finished',
+      data: { straggler: true, outcome: 'unknown' },
+    });
   });
 
   it('a daemon that dies after the acceptance follows the job it left, and sends nothing', async () => {
