@@ -296,12 +296,7 @@ export class ExportLinks {
   }
 
   private isDevicePath(path: string): boolean {
-    const name = path.slice(this.places.devDir.length + 1);
-    return (
-      path === join(this.places.devDir, name) &&
-      dirname(path) === this.places.devDir &&
-      !['', '.', '..'].includes(name)
-    );
+    return path === join(this.places.devDir, basename(path));
   }
 }
 
