@@ -207,6 +207,34 @@ describe('the disks that hold /', () => {
       () => mounts(line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/gone')),
       null,
     ],
+    [
+      'an overlay of which one layer is a partition, and another one is mounted nowhere',
+      () =>
+        mounts(
+          line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/gone:/media/b'),
+          line('253:1', '/dev/vda1', '/media'),
+        ),
+      { disks: ['vda'], complete: false },
+    ],
+    [
+      'an overlay whose layer is in a mount within another one',
+      () =>
+        mounts(
+          line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/media/ro/b'),
+          line('253:1', '/dev/vda1', '/media/ro'),
+          line('253:16', '/dev/vdb', '/media'),
+        ),
+      { disks: ['vda'], complete: true },
+    ],
+    [
+      'a btrfs of two disks, of which one stands on what the kernel does not name',
+      () => {
+        tree.write('sys/dm-0/slaves/vdz1/x', '');
+        for (const name of ['vda1', 'dm-0']) tree.write(`fs/btrfs/1-2/devices/${name}`, '');
+        mounts(line('0:24', '/dev/vda1', '/', 'btrfs'));
+      },
+      { disks: ['vda'], complete: false },
+    ],
     ['zfs, which does not tell', () => mounts(line('0:40', 'rpool/ROOT', '/', 'zfs')), null],
     ['nothing that the guest says', () => mounts(), null],
   ])('%s', (_story, make, expected) => {

@@ -118,6 +118,42 @@ describe('a guest whose data disks show no serial', () => {
       expect(rig.calls).toEqual(sent);
     });
 
+    it('may have plugged it late, where another disk was before', async () => {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const [visitor, { id, size }] = [await rig.volume(), await rig.volume()];
+      await rig.guest.plug({ volumeId: visitor.id, size, serial: '' });
+      const letter = rig.guest.devicePath(visitor.id);
+      rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({ status: 'failed' });
+      await rig.guest.unplug(visitor.id);
+      await rig.guest.plug({ volumeId: id, size, serial: '' });
+      expect(rig.guest.devicePath(id)).toBe(letter);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+    });
+
+    it('has not plugged the disk that was there before it', async () => {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const [visitor, { id, size }] = [await rig.volume(), await rig.volume()];
+      await rig.guest.plug({ volumeId: visitor.id, size, serial: '' });
+      rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({ status: 'failed' });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    });
+
+    it('may have plugged it although the disk of an attach before it was seen to leave', async () => {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const { id } = await rig.volume();
+      await rig.run('attach', { volume_id: id, vm_id: rig.here });
+      rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+      await rig.guest.unplug(id);
+      rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+      expect(await rig.run('attach', { volume_id: id, vm_id: rig.here })).toMatchObject({ status: 'failed' });
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+      await rig.guest.unplug(id);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    });
+
     it('ends that doubt with the disk, and other volumes are in none', async () => {
       const { rig, id, other } = await make();
       const done = { status: 'completed' };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Snapshot, Volume } from '~/lab/cloudstack/records';
 import type { Operation } from '~/server/model/operation';
-import { GIB, MINUTE_MS, Rig } from './rig';
+import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const NOBODY = '99999999-9999-4999-8999-999999999999';
 
@@ -347,6 +347,18 @@ describe('a revert', () => {
       expect(the.rig.calls).toEqual(['revertSnapshot']);
     },
   );
+
+  it('whose volume is not shown for a moment once its job has ended is read again', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    const { queryJob } = the.rig.cloud;
+    the.rig.cloud.queryJob = async (jobId) => {
+      const job = await queryJob.call(the.rig.cloud, jobId);
+      if (job !== null && job.status !== 'pending') the.rig.hide(the.volume.id, SECOND_MS);
+      return job;
+    };
+    expect(await revert(the, snapshotId)).toMatchObject({ status: 'completed', response: { size: 5 * GIB } });
+  });
 
   it('whose volume is not shown any more ends as its job did: what was replaced is not called unchanged', async () => {
     for (const [fault, ends] of [

@@ -450,6 +450,23 @@ describe('a disk whose serial cannot be read', () => {
     expect(rig.calls).toEqual([]);
   });
 
+  it.each([true, false])(
+    'nor does it while the serial is still being read: what that tells decides (its own: %s)',
+    async (isOwn) => {
+      const rig = await Rig.start({ guest: { holdSerials: true } });
+      const left = await rig.volume({ vmId: rig.here });
+      rig.unplug(left);
+      const { id } = isOwn ? left : await rig.volume();
+      const moved = await rig.request('attach', { volume_id: id, vm_id: rig.vm('Running') });
+      await rig.pass(SECOND_MS);
+      expect(rig.calls).toEqual([]);
+      rig.guest.releaseSerial(left.id);
+      expect(await rig.ended(moved)).toMatchObject(
+        isOwn ? { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' } : { status: 'completed' },
+      );
+    },
+  );
+
   it('is nobody else’s once its mapping proves whose it is', async () => {
     const rig = await Rig.start();
     const mapped = await rig.volume({ vmId: rig.here, mapped: true });
