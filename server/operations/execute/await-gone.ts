@@ -83,7 +83,6 @@ function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues
  */
 function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, lost, mappings }: Clues): boolean {
   const hasLeft = disk !== null && plugHasLeft(disk, snapshot);
-  if (hasLeft && lost.length === 0) return false;
   const known = namesOfOthers(snapshot, volumeId, mappings);
   const silent = snapshot.devices.filter(
     ({ name, root, serial }) => root !== true && !known.has(name) && !isVolumeSerial(serial),

@@ -5,7 +5,7 @@ import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { explainCorrelation } from '~/server/diagnostics/correlation';
-import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** An attach whose disk does not come. */
 async function awaited() {
@@ -131,6 +131,16 @@ describe('a guest whose data disks show no serial', () => {
       expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
     });
 
+    it('was that of a cleanup', async () => {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const vmId = rig.vm('Stopped');
+      const { id } = await rig.volume({ vmId });
+      rig.model.faults.add({ command: 'attachVolume', kind: 'ghost-disk' });
+      expect(await rig.run('cleanup', cleanup(rig, id, vmId))).toMatchObject({ status: 'failed' });
+      expect(rig.guest.devicePath(id)).not.toBeNull();
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject(still);
+    });
+
     it('has not plugged the disk that was there before it', async () => {
       const rig = await Rig.start({ guest: { serials: false } });
       const [visitor, { id, size }] = [await rig.volume(), await rig.volume()];
@@ -173,6 +183,32 @@ describe('a guest whose data disks show no serial', () => {
       await rig.guest.plug({ volumeId: visitor.id, size: visitor.size, serial: '' });
       expect(await rig.run('detach', { volume_id: id })).toMatchObject(done);
     });
+  });
+
+  it('a detach that begins anew after it has removed the row still knows which disk stays', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id } = await rig.volume();
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+    const { append } = rig.ledger;
+    const unmapped = new Promise<void>((resolve) => {
+      rig.ledger.append = async (epoch, operationId, change) => {
+        const written = await append.call(rig.ledger, epoch, operationId, change);
+        if (!change.entries.some(({ step }) => step === 'unmap')) return written;
+        resolve();
+        return new Promise(() => {});
+      };
+    });
+    const detach = await rig.request('detach', { volume_id: id });
+    const reached = await Promise.race([
+      unmapped.then(() => true),
+      rig.pass(MINUTE_MS * 30).then(() => false),
+    ]);
+    expect(reached).toBe(true);
+    rig.ledger.append = append;
+    await rig.restart();
+    expect(await rig.ledger.readMapping(id)).toBeNull();
+    expect(await rig.ended(detach)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
   });
 
   it('the disk of another attach is not taken for one that a failed attach has left, once it is mapped', async () => {
