@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
+import type { ExportClients } from '~/server/exports/export-server';
 import { ExportService } from '~/server/exports/export-service';
 import { exportName } from '~/server/model/export-name';
 import { OperationEvents } from '~/server/model/operation-events';
@@ -9,7 +11,13 @@ const THEIRS = '20000000-0000-4000-8000-000000000002';
 
 let a: MemoryAppliance;
 let service: ExportService;
+/** An operation works on the volume. */
+let isBusy: boolean;
+/** Called while CloudStack is asked for the volume. */
+let meanwhile: () => Promise<void>;
 beforeEach(async () => {
+  isBusy = false;
+  meanwhile = async () => {};
   a = await MemoryAppliance.start();
   await a.plug(OURS);
   const disk = await a.diskOf(OURS);
@@ -29,8 +37,11 @@ beforeEach(async () => {
     owner: () => ({ epoch: { applianceId: a.vmId, number: 1 }, applianceVmId: a.vmId }),
     applianceVmId: () => a.vmId,
     watcher: { scan: async () => ({ ...(await a.guest.look()), at: 0, scanned: true }) },
-    isBusyWith: () => false,
-    volume: async () => ({ vmId: a.vmId, size: 5 * GIB }),
+    isBusyWith: () => isBusy,
+    volume: async () => {
+      await meanwhile();
+      return { vmId: a.vmId, size: 5 * GIB };
+    },
     sizeToleranceBytes: 0,
   });
 });
@@ -61,5 +72,93 @@ describe('the validation of an export', () => {
     expect(await service.validate()).toMatchObject([
       { ok: false, message: 'can be written, its row says otherwise' },
     ]);
+  });
+
+  it('finds one that answers with another size, and one that does not answer', async () => {
+    await a.guest.resize(OURS, GIB);
+    expect(await service.validate()).toMatchObject([
+      { ok: false, message: `answers with ${GIB} bytes instead of ${5 * GIB}` },
+    ]);
+    a.exports.sick.add(exportName(OURS));
+    expect(await service.validate()).toMatchObject([{ ok: false, message: 'no such disk', size: null }]);
+  });
+});
+
+describe('somebody publishes or withdraws an export', () => {
+  const connect = (clients: Partial<ExportClients>) => {
+    a.exports.clients = async () => ({ connected: [], leaving: [], ...clients });
+  };
+  const readOnly = { readOnly: true };
+
+  it('not while an operation works on the volume, nor when one begins while CloudStack or a client is waited for', async () => {
+    const before = [await a.ledger.readExport(OURS), [...a.exports.changes]];
+    const begins = async () => {
+      isBusy = true;
+    };
+    await begins();
+    const busy = { code: 'VOLUME_BUSY' };
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(busy);
+    await expect(service.withdraw(OURS, { force: true })).rejects.toMatchObject(busy);
+    isBusy = false;
+    meanwhile = begins;
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(busy);
+    isBusy = false;
+    a.exports.clients = async () => {
+      await begins();
+      return { connected: [], leaving: [] };
+    };
+    await expect(service.withdraw(OURS, { force: false })).rejects.toMatchObject(busy);
+    expect([await a.ledger.readExport(OURS), [...a.exports.changes]]).toEqual(before);
+  });
+
+  it('not of a volume that is mapped elsewhere, or not any more once CloudStack was asked', async () => {
+    const missing = { code: 'MAPPING_NOT_FOUND' };
+    await expect(service.publish(THEIRS, {})).rejects.toMatchObject(missing);
+    const note = { step: 'test', state: 'note', data: {} } as const;
+    meanwhile = async () => {
+      const unmapped = { kind: 'delete-mapping', volumeId: OURS, vmId: a.vmId } as const;
+      await a.ledger.auditedChange(a.owned, [unmapped], note);
+    };
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(missing);
+    expect(a.exports.changes).toEqual([]);
+  });
+
+  it('who is connected is not cut off without force, and keeps the access that they have', async () => {
+    connect({ connected: ['pid 7 (nbdkit)'] });
+    const used = { code: 'DEVICE_IN_USE', message: expect.stringContaining('pid 7 (nbdkit)') };
+    await expect(service.withdraw(OURS, { force: false })).rejects.toMatchObject(used);
+    await expect(service.publish(OURS, {}, readOnly)).rejects.toMatchObject(used);
+    expect([a.exports.changes, (await a.ledger.readExport(OURS))?.status]).toEqual([[], 'active']);
+    await service.publish(OURS, {});
+    await service.withdraw(OURS, { force: true });
+    expect(a.exports.changes.map((change) => change.split(' ')[0])).toEqual(['publish', 'withdraw']);
+    connect({});
+    await service.publish(OURS, {}, readOnly);
+    expect(await a.ledger.readExport(OURS)).toMatchObject({
+      status: 'active',
+      metadata: { read_only: 'true' },
+    });
+  });
+
+  it('who leaves is waited for while nobody else is connected, and counts when they stay', async () => {
+    connect({ leaving: ['pid 8, which has left'] });
+    const withdrawn = service.withdraw(OURS, { force: false });
+    withdrawn.catch(() => {});
+    await a.clock.advance(2 * LIMITS.HOLDER_PASSES_MS);
+    await expect(withdrawn).rejects.toMatchObject({ message: expect.stringContaining('pid 8') });
+    connect({ connected: ['pid 7'], leaving: ['pid 8, which has left'] });
+    await expect(service.withdraw(OURS, { force: false })).rejects.toMatchObject({
+      message: expect.stringContaining('2 connected client(s): pid 7; pid 8, which has left'),
+    });
+    expect(a.exports.changes).toEqual([]);
+  });
+
+  it('a second time: there is none any more, and nothing is written about it', async () => {
+    expect(await service.withdraw(OURS, { force: false })).toEqual({ existed: true });
+    const before = await a.ledger.readExport(OURS);
+    await a.clock.advance(1000);
+    expect(await service.withdraw(OURS, { force: false })).toEqual({ existed: false });
+    expect(await a.ledger.readExport(OURS)).toEqual(before);
+    await expect(service.read(OURS)).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND' });
   });
 });

@@ -110,6 +110,19 @@ describe('right before an export is changed it is asked who may', () => {
       expect(server.served.size).toBe(0);
     });
 
+    it('and its plug has another number, whatever serial it shows: nothing is published', async () => {
+      devices = [{ ...disk, diskseq: 99 }];
+      await expect(exports.publish(target)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+      // The one that has come is in use: that is said of another disk.
+      devices = [disk];
+      users = [{ kind: 'mount', detail: '/data' }];
+      meanwhile = () => {
+        devices = [{ ...disk, diskseq: 99 }];
+      };
+      await expect(exports.publish(target)).rejects.toMatchObject({ code: 'DEVICE_IDENTITY_MISMATCH' });
+      expect(server.served.size).toBe(0);
+    });
+
     it('is not said to be in use', async () => {
       users = [{ kind: 'unknown', detail: 'the disk was unplugged or replaced during the look' }];
       meanwhile = () => {
