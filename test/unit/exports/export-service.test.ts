@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import type { ExportClients } from '~/server/exports/export-server';
 import { ExportService } from '~/server/exports/export-service';
@@ -15,10 +16,13 @@ let service: ExportService;
 let isBusy: boolean;
 /** Called while CloudStack is asked for the volume. */
 let meanwhile: () => Promise<void>;
+/** What CloudStack says of the volume. */
+let shown: { vmId: string | null; size: number | null };
 beforeEach(async () => {
   isBusy = false;
   meanwhile = async () => {};
   a = await MemoryAppliance.start();
+  shown = { vmId: a.vmId, size: 5 * GIB };
   await a.plug(OURS);
   const disk = await a.diskOf(OURS);
   if (!disk) throw new Error('the disk is there');
@@ -40,7 +44,7 @@ beforeEach(async () => {
     isBusyWith: () => isBusy,
     volume: async () => {
       await meanwhile();
-      return { vmId: a.vmId, size: 5 * GIB };
+      return shown;
     },
     sizeToleranceBytes: 0,
   });
@@ -150,6 +154,34 @@ describe('somebody publishes or withdraws an export', () => {
     await expect(service.withdraw(OURS, { force: false })).rejects.toMatchObject({
       message: expect.stringContaining('2 connected client(s): pid 7; pid 8, which has left'),
     });
+    expect(a.exports.changes).toEqual([]);
+  });
+
+  it('what the export server refuses is not written down as done', async () => {
+    const before = await a.ledger.readExport(OURS);
+    const fails = () => Promise.reject(new Error('read-only file system'));
+    Object.assign(a.exports, { publish: fails, withdraw: fails });
+    await expect(service.publish(OURS, {}, readOnly)).rejects.toThrow('read-only file system');
+    await expect(service.withdraw(OURS, { force: true })).rejects.toThrow('read-only file system');
+    expect(await a.ledger.readExport(OURS)).toEqual(before);
+  });
+
+  it('nor is what the database does not take told as done', async () => {
+    a.ledger.auditedChange = () => Promise.reject(new DaemonError('DATABASE_UNAVAILABLE', 'it is away'));
+    const away = { code: 'DATABASE_UNAVAILABLE' };
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(away);
+    await expect(service.withdraw(OURS, { force: true })).rejects.toMatchObject(away);
+  });
+
+  it.each([
+    ['attached to another VM', { vmId: 'other' }, 'VOLUME_ATTACHED_ELSEWHERE'],
+    ['detached', { vmId: null }, 'DEVICE_IDENTITY_MISMATCH'],
+    ['larger than its disk', { size: 6 * GIB }, 'DEVICE_TOO_SMALL'],
+    ['smaller than its disk', { size: 4 * GIB }, 'DEVICE_IDENTITY_MISMATCH'],
+    ['of a size that is not told', { size: null }, 'DEVICE_IDENTITY_MISMATCH'],
+  ])('not of a volume that CloudStack says is %s', async (_where, says, code) => {
+    shown = { ...shown, ...says };
+    await expect(service.publish(OURS, {})).rejects.toMatchObject({ code });
     expect(a.exports.changes).toEqual([]);
   });
 
