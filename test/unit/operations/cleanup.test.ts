@@ -92,30 +92,39 @@ describe('cleanup of a test VM', () => {
   });
 
   it.each([
-    ['that VM', true],
-    ['another VM', false],
-  ])('while its disks are listed somebody begins to attach one to %s', async (_which, isKept) => {
-    const rig = await Rig.start();
-    const [vmId, other] = [rig.vm('Stopped'), rig.vm('Stopped')];
-    const [volume, late] = [await rig.volume({ vmId }), await rig.volume()];
-    const { listVolumes } = rig.cloud;
-    let begun = '';
-    rig.cloud.listVolumes = async (filter) => {
-      const listed = await listVolumes.call(rig.cloud, filter);
-      if (begun === '' && 'vmId' in filter && filter.vmId === vmId && rig.calls.includes('attachVolume')) {
-        begun = await rig.domain.operations
-          .request('attach', { volume_id: late.id, vm_id: isKept ? vmId : other })
-          .then(({ id }) => id);
-        // Its call is on its way when the list arrives.
-        await rig.clock.sleep(50);
-      }
-      return listed;
-    };
-    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
-    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: !isKept } });
-    if (isKept) expect(String(operation.response?.message)).toContain(`operation ${begun} may be attaching`);
-    expect(rig.calls.includes('destroyVirtualMachine')).toBe(!isKept);
-  });
+    ['that VM', true, 1],
+    ['that VM', true, 2],
+    ['another VM', false, 1],
+    ['another VM', false, 2],
+  ])(
+    'while its disks are listed somebody begins to attach one to %s (%s, list %i)',
+    async (_which, isKept, nth) => {
+      const rig = await Rig.start();
+      const [vmId, other] = [rig.vm('Stopped'), rig.vm('Stopped')];
+      const [volume, late] = [await rig.volume({ vmId }), await rig.volume()];
+      const { listVolumes } = rig.cloud;
+      let begun = '';
+      let lists = 0;
+      rig.cloud.listVolumes = async (filter) => {
+        const listed = await listVolumes.call(rig.cloud, filter);
+        const isOfVm = 'vmId' in filter && filter.vmId === vmId && rig.calls.includes('attachVolume');
+        if (isOfVm) lists += 1;
+        if (begun === '' && isOfVm && lists === nth) {
+          begun = await rig.domain.operations
+            .request('attach', { volume_id: late.id, vm_id: isKept ? vmId : other })
+            .then(({ id }) => id);
+          // Its call is on its way when the list arrives.
+          await rig.clock.sleep(50);
+        }
+        return listed;
+      };
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { delete_vm: true }));
+      expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: !isKept } });
+      if (isKept)
+        expect(String(operation.response?.message)).toContain(`operation ${begun} may be attaching`);
+      expect(rig.calls.includes('destroyVirtualMachine')).toBe(!isKept);
+    },
+  );
 
   it('the destroy was lost, and the VM got a disk back: it is not sent again', async () => {
     const rig = await Rig.start();
