@@ -314,7 +314,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'resize-not-followed',
     what: 'sync leaves the size of a mapping as it was',
     file: 'server/sync/drifts/place.ts',
-    find: 'if (!moved && device.size === mapping.size) return null;',
+    find: 'if (!moved && size === mapping.size) return null;',
     replace: 'if (!moved) return null;',
     seed: 197,
   },
