@@ -39,7 +39,8 @@ export function undoAttach(s: Situation, goal: Connection): Action | Done<string
       do: 'record',
       step: 'unmap',
       state: 'done',
-      data: { undo: true },
+      // It names the disk: without serials nothing else tells that the guest still has it.
+      data: { ...s.journal.done('map'), undo: true },
       effects: [{ kind: 'delete-mapping', volumeId: goal.volumeId, vmId: goal.vmId }],
     };
   }

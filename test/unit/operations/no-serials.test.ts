@@ -93,6 +93,16 @@ describe('a guest whose data disks show no serial', () => {
     expect(without.answer.kind).toBe('found');
   });
 
+  it('the undo of an attach whose export has failed leaves the volume attached: its disk is here', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id } = await rig.volume();
+    rig.server.portTaken = true;
+    const attach = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'EXPORT_SERVER_UNHEALTHY' });
+    expect(attach.error).toContain('the disk is present in the guest, so the volume stays attached');
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
   describe('an attach that has failed and has plugged its disk all the same', () => {
     const still = { status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' };
 
