@@ -24,7 +24,7 @@ import type {
   RequestOf,
   Step,
 } from '../model/operation';
-import type { Journal, MutationStep } from './journal';
+import type { Journal, MutationStep, Plug } from './journal';
 
 /**
  * The vocabulary of "decide, then act": a decision takes a `Situation` and returns the next `Action`; the
@@ -170,13 +170,6 @@ export interface DiskUse {
   readonly traffic?: Evidence<Traffic>;
 }
 
-/** One attachment of a volume to a VM; attached again, it is another plug. */
-export interface Plug {
-  readonly deviceId: number | null;
-  /** When CloudStack attached it, RFC 3339; null when it does not say. */
-  readonly attached: string | null;
-}
-
 /** The guards of one send. */
 export interface ReadGuards extends Guards {
   readonly jobId: string;
@@ -266,6 +259,8 @@ export type DeviceFact =
       readonly kind: 'missing';
       /** Bytes, of the volume as it was when its disk was looked for. */
       readonly volumeSize: number | null;
+      /** The same: the plug whose disk was looked for. */
+      readonly plug: Plug;
       readonly reason: string;
       /** Disks on buses on which no volume is looked for. */
       readonly others: readonly OtherDisk[];
@@ -273,6 +268,7 @@ export type DeviceFact =
   | {
       readonly kind: 'refused';
       readonly volumeSize: number | null;
+      readonly plug: Plug;
       readonly code: ErrorCode;
       readonly reason: string;
       readonly considered: JsonObject[];
@@ -418,12 +414,20 @@ export function done<R>(result: R): Done<R> {
   return { do: 'done', result };
 }
 
-/** Decides to fail: journaled first, so that a crash in the middle of the undo continues with the undo. */
-export function giveUp(code: ErrorCode, message: string, details: JsonObject = {}): Action {
+/**
+ * Decides to fail: journaled first, so that a crash in the middle of the undo continues with the undo. `more` is
+ * remembered for it, and told nobody.
+ */
+export function giveUp(
+  code: ErrorCode,
+  message: string,
+  details: JsonObject = {},
+  more: JsonObject = {},
+): Action {
   return {
     do: 'record',
     step: 'operation',
     state: 'failing',
-    data: { code, message, details, cancelled: false },
+    data: { code, message, details, cancelled: false, ...more },
   };
 }

@@ -52,12 +52,21 @@ const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'd
 /** What is journaled of a call. */
 export const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
 
+/** One attachment of a volume to a VM; attached again, it is another plug. */
+export interface Plug {
+  readonly deviceId: number | null;
+  /** When CloudStack attached it, RFC 3339; null when it does not say. */
+  readonly attached: string | null;
+}
+
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: JsonObject;
   readonly cancelled: boolean;
+  /** The plug whose disk an attach has waited for in vain; null: another reason, or written by an earlier version. */
+  readonly plug: Plug | null;
 }
 
 /**
@@ -106,12 +115,13 @@ export class Journal {
   get failing(): Failing | null {
     const entry = this.entries.find((candidate) => candidate.state === 'failing');
     if (!entry) return null;
-    const { code, message, details, cancelled } = entry.data;
+    const { code, message, details, cancelled, awaited } = entry.data;
     return {
       code: storedErrorCode(textOr(code, '')),
       message: textOr(message, ''),
       details: isObject(details) ? details : {},
       cancelled: cancelled === true,
+      plug: isObject(awaited) ? plugIn(awaited) : null,
     };
   }
 
@@ -237,6 +247,15 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
     default:
       return state;
   }
+}
+
+/** What a plug is known by, as an entry remembers it; null: it remembers nothing. */
+export function plugIn({ device_id: deviceId, attached_at: attached }: JsonObject): Plug | null {
+  if (typeof deviceId !== 'number' && typeof attached !== 'string') return null;
+  return {
+    deviceId: typeof deviceId === 'number' ? deviceId : null,
+    attached: typeof attached === 'string' ? attached : null,
+  };
 }
 
 function outcomeOf(value: unknown): 'ok' | 'failed' | 'unknown' {

@@ -332,25 +332,33 @@ function waitForResize(s: Situation, { state, size }: CloudVolume, { volumeSize 
 }
 
 function withoutDevice(volumeId: string, fact: NoDevice): Action {
-  if (fact.kind === 'missing') return notDetected(volumeId, fact);
-  return giveUp(fact.code, `No device was chosen for volume ${volumeId}: ${fact.reason}`, {
-    volume_id: volumeId,
-    considered: fact.considered,
+  const { plug } = fact;
+  // What is undone is this plug: somebody may make another one.
+  const awaited = { device_id: plug.deviceId, attached_at: plug.attached };
+  if (fact.kind === 'missing') return notDetected(volumeId, fact, { awaited });
+  const details = { volume_id: volumeId, considered: fact.considered };
+  return giveUp(fact.code, `No device was chosen for volume ${volumeId}: ${fact.reason}`, details, {
+    awaited,
   });
 }
 
 /** The disk may have come on a bus on which no volume is looked for. */
-function notDetected(volumeId: string, { reason, others }: Extract<DeviceFact, { kind: 'missing' }>): Action {
+function notDetected(
+  volumeId: string,
+  { reason, others }: Extract<DeviceFact, { kind: 'missing' }>,
+  more: JsonObject,
+): Action {
   const said = `No device detected for volume ${volumeId} within the correlation timeout: ${reason}`;
-  if (others.length === 0) return giveUp('DEVICE_NOT_DETECTED', said, { volume_id: volumeId });
+  if (others.length === 0) return giveUp('DEVICE_NOT_DETECTED', said, { volume_id: volumeId }, more);
   const named = others.map(({ path, bus }) => `${path} (${bus})`).join(', ');
   const fix =
     'volumes are looked for on virtio, virtio-scsi and Xen disks only: set dataDiskController=virtio or scsi ' +
     '(rootDiskController where that is not set) in the details of the VM or its template, then stop and start the VM';
-  return giveUp('DEVICE_NOT_DETECTED', `${said}. On other buses there are ${named}; ${fix}`, {
+  const details = {
     volume_id: volumeId,
     other_disks: others.map(({ path, size, bus }) => ({ path, size, bus })),
-  });
+  };
+  return giveUp('DEVICE_NOT_DETECTED', `${said}. On other buses there are ${named}; ${fix}`, details, more);
 }
 
 function mapAndPublish(

@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { JsonObject, JsonValue } from '../../model/operation';
 import type { IgnoredUsers, Intent } from '../decision';
+import { plugIn } from '../journal';
 
 /** What the intent of a detach records: the VM, the plug that it ends, and whose use is ignored. */
 export function plugData(volume: CloudVolume, { users, clients }: IgnoredUsers = NOBODY): JsonObject {
@@ -21,11 +22,9 @@ const NOBODY: IgnoredUsers = { users: false, clients: false };
  * fewer fields.
  */
 export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
-  const deviceId = typeof data?.device_id === 'number' ? data.device_id : null;
-  const attached = typeof data?.attached_at === 'string' ? data.attached_at : null;
   return {
     vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
-    plug: deviceId === null && attached === null ? null : { deviceId, attached },
+    plug: plugIn(data ?? {}),
     ignored: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
     stillOnly: data?.still_only === true,
     missingOnly: data?.missing_only === true,

@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done, type Situation } from '../decision';
 import { plugData } from './intent';
 import { mutate } from './mutation';
+import { samePlug } from './permit-parts';
 import { doubtTheRead } from './volume';
 
 const ATTACH = 'attach-volume';
@@ -79,6 +80,9 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   if (pause) return pause;
   if (volume.kind === 'unknown')
     return done([`whether the volume is still attached here is not known: ${volume.why}`]);
+  const { failing } = s.journal;
+  if (failing?.plug && !samePlug(failing.plug, volume.value))
+    return done(['somebody has detached the volume and attached it again meanwhile, so it stays attached']);
   if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
     return done([
       `the volume is still attached to this appliance in CloudStack (detach failed: ${state.text ?? 'no answer'})`,

@@ -40,18 +40,20 @@ export async function awaitDevice(
     attempt: 0,
     nextAttemptAt: null,
   };
+  const { size: volumeSize, deviceId, attached } = volume;
+  const lookedFor = { volumeSize, plug: { deviceId, attached } };
   const { answer, mappings } = await correlateUntil(run, volume, run.parts.clock.monotonic() + timeoutMs);
   if (answer === null || answer.kind === 'waiting') {
     const reason = answer?.reason ?? 'the devices of the guest could not be read';
     logger.warn(NO_DEVICE, { ...fields, reason });
     const { others = [] } = run.parts.watcher.snapshot();
-    return { kind: 'missing', volumeSize: volume.size, reason, others };
+    return { kind: 'missing', ...lookedFor, reason, others };
   }
   if (answer.kind === 'refused') {
     logger.warn('No device was chosen', { ...fields, reason: answer.reason, considered: answer.considered });
     return {
       kind: 'refused',
-      volumeSize: volume.size,
+      ...lookedFor,
       code: answer.code,
       reason: answer.reason,
       considered: answer.considered.map(asJson),

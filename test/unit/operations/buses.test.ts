@@ -24,6 +24,7 @@ it('a disk that came on another bus is named, with what to set in CloudStack', (
     device: {
       kind: 'missing' as const,
       volumeSize: 5 * GIB,
+      plug: { deviceId: 1, attached: null },
       reason: 'no device reports the serial of the volume',
       others,
     },

@@ -235,4 +235,18 @@ describe('an attach whose disk did not come is undone', () => {
     await rig.sync();
     expect(rig.exported(volume.id)).toBe(true);
   });
+  it('somebody has attached it again meanwhile, and that disk does not come either: it is theirs', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    const operation = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(10 * SECOND_MS);
+    rig.unplug(volume);
+    rig.plugInto(volume, rig.here);
+    const ended = await rig.ended(operation);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(ended.error).toContain('detached the volume and attached it again');
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], rig.here]);
+  });
 });
