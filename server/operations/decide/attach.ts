@@ -109,7 +109,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   }
   // It was attached here, and somebody has detached it while its disk was waited for: it is not attached against them.
   if (device && device.kind !== 'found') return withoutDevice(volume.id, device);
-  if (goal.vmId === s.policy.applianceVmId && s.journal.standing('map', 'unmap'))
+  const hasCome = device !== undefined && s.journal.wasAccepted(STEP);
+  if (goal.vmId === s.policy.applianceVmId && (hasCome || s.journal.standing('map', 'unmap')))
     return detachedSince(s, volume);
   if (state.at === 'ended' && state.outcome === 'refused' && !state.settled)
     return tryAgainOrGiveUp(s, STEP, state, 'volume attachment');
@@ -120,7 +121,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
-/** Its disk was here and is mapped: the attach has been done, and is not done a second time against who has undone it. */
+/** Its disk was here, or is mapped: the attach has been done, and is not done a second time against who has undone it. */
 function detachedSince(s: Situation, { id, state }: CloudVolume): Action {
   const reason = `volume ${id} was attached to this appliance, and CloudStack shows it detached (${state})`;
   return s.elapsed('detached-since') > LIMITS.READ_SETTLE_MS

@@ -42,6 +42,23 @@ describe('who uses the disk counts at the moment of the act', () => {
     expect(rig.calls).toEqual(['detachVolume']);
   });
 
+  it('an attach whose disk somebody takes away while its users are looked at is not sent a second time', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume();
+    rig.guest.holders = async () => {
+      if (volume.vmId !== null) {
+        rig.unplug(volume);
+        rig.guest.surpriseUnplug(volume.id);
+      }
+      await rig.clock.sleep(LIMITS.HOLDER_AGAIN_MS);
+      return new Map();
+    };
+    const attach = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(attach.error).toContain('somebody has detached it since');
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], null]);
+  });
+
   it.each([
     ['a mount', MOUNT, false],
     ['a mount, and the request forces it', MOUNT, true],
