@@ -191,8 +191,8 @@ const catalogue = {
   },
   VOLUME_ATTACHED_ELSEWHERE: {
     status: 409,
-    title: 'The volume is attached to another VM',
-    fix: 'Detach it from the VM named in details first.',
+    title: 'The volume is not where this needs it: on another VM, or attached or detached anew meanwhile',
+    fix: 'The message says where it is. Detach it from a VM named in details first, or repeat the request if it is still wanted.',
   },
   VOLUME_BUSY: {
     status: 409,
