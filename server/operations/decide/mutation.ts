@@ -125,13 +125,17 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   switch (answer.verdict) {
     case 'go':
       return { do: 'send', step, jobId, command, resent };
-    case 'wait':
-      if (s.elapsed(`not-now:${jobId}`) > LIMITS.RESOURCE_RETRY_DEADLINE_MS)
+    case 'wait': {
+      // A volume that is not shown is looked for as long as a decision looks for it.
+      const isHidden = answer.code === 'VOLUME_NOT_VISIBLE';
+      const patienceMs = isHidden ? LIMITS.READ_SETTLE_MS : LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+      if (s.elapsed(`${isHidden ? 'not-shown' : 'not-now'}:${jobId}`) > patienceMs)
         return withhold({
-          text: `nothing was sent within ${LIMITS.RESOURCE_RETRY_DEADLINE_MS / 60_000} minutes: ${answer.reason}`,
+          text: `nothing was sent within ${patienceMs / 1000} s: ${answer.reason}`,
           withheld: answer.code,
         });
       return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };
+    }
     case 'settled':
       return withhold({ text: answer.reason, settled: true });
     case 'refuse': {

@@ -5,6 +5,7 @@ import { doubtOldPlug, doubtOldRun, doubtTheRead, knownVolume } from '~/server/o
 import type { Guards } from '~/server/operations/decision';
 import type { MutationState, MutationStep } from '~/server/operations/journal';
 import { ATTACHED_AT, detach, LATER, revert } from './mutations';
+import { MINUTE_MS, Rig } from './rig';
 import {
   APPLIANCE,
   gone,
@@ -13,6 +14,7 @@ import {
   OTHER_VM,
   type Step,
   seenVm,
+  seenVolume,
   situation,
   VOLUME,
   volume,
@@ -134,12 +136,22 @@ describe('while its guards say "not now"', () => {
 
   it('all that may change it is read again, and in the end it is given up unsent', () => {
     expect(next({ volume: hidden() })).toMatchObject({ do: 'back-off', forget: ['guards', 'volume', 'vm'] });
-    const late = { 'not-now:j': LIMITS.RESOURCE_RETRY_DEADLINE_MS + 1 };
-    expect(next({ volume: hidden() }, late)).toMatchObject({
-      do: 'record',
-      state: 'refused',
-      data: { withheld: 'VOLUME_NOT_VISIBLE' },
+    const late = { 'not-now:j': LIMITS.RESOURCE_RETRY_DEADLINE_MS + 1, 'not-shown:j': LIMITS.READ_SETTLE_MS };
+    const busy = { volume: seenVolume({ vmId: OTHER_VM, state: 'Migrating' }) };
+    expect(next(busy)).toMatchObject({ do: 'back-off' });
+    expect(next(busy, late)).toMatchObject({ do: 'record', data: { withheld: 'VOLUME_BUSY' } });
+    expect(next({ volume: hidden() }, late), 'of a volume that is busy').toMatchObject({ do: 'back-off' });
+  });
+
+  it('a volume that goes out of sight between decision and guards is looked for as long as by a decision', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'detach-volume' && state === 'intent') rig.hide(id);
     });
+    const detach = await rig.run('detach', { volume_id: id }, MINUTE_MS);
+    expect(detach).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+    expect([rig.calls, rig.exported(id)]).toEqual([[], false]);
   });
 });
 
