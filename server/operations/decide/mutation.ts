@@ -126,8 +126,8 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
     case 'go':
       return { do: 'send', step, jobId, command, resent };
     case 'wait': {
-      // A volume that is not shown is looked for as long as a decision looks for it.
-      const isHidden = answer.code === 'VOLUME_NOT_VISIBLE';
+      // What is not shown is looked for as long as a decision looks for it.
+      const isHidden = NOT_SHOWN.has(answer.code);
       const patienceMs = isHidden ? LIMITS.READ_SETTLE_MS : LIMITS.RESOURCE_RETRY_DEADLINE_MS;
       if (s.elapsed(`${isHidden ? 'not-shown' : 'not-now'}:${jobId}`) > patienceMs)
         return withhold({
@@ -152,6 +152,12 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       return answer satisfies never;
   }
 }
+
+const NOT_SHOWN: ReadonlySet<ErrorCode> = new Set([
+  'VOLUME_NOT_VISIBLE',
+  'VM_NOT_VISIBLE',
+  'SNAPSHOT_NOT_VISIBLE',
+]);
 
 /** Ends an intent whose call will not be sent; unless it was `resent`, it certainly was not accepted. */
 function withheld(step: MutationStep, jobId: string, why: JsonObject): Action {

@@ -246,6 +246,19 @@ describe('cleanup of a test VM', () => {
     expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
   });
 
+  it('whose VM goes out of sight right before it is deleted does not wait for it: the volume is here', async () => {
+    const rig = await Rig.start();
+    const from = rig.vm('Stopped');
+    const { id } = await rig.volume({ vmId: from });
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'destroy-vm' && state === 'intent') rig.hide(from);
+    });
+    const ended = await rig.run('cleanup', cleanup(rig, id, from, { delete_vm: true }), MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(ended.response?.message).toContain('is not visible to this key');
+    expect([rig.calls, rig.exported(id)]).toEqual([['detachVolume', 'attachVolume'], true]);
+  });
+
   it('a VM whose disks are not listed is kept', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Stopped');
