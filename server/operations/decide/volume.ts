@@ -11,13 +11,18 @@ import { permitNeighbour, samePlug } from './permit-parts';
 /**
  * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown is
  * read again for a while (a management server may lag behind); then the operation ends without a change,
- * because a volume that cannot be seen is not proven to be gone.
+ * because a volume that cannot be seen is not proven to be gone. One that is shown although CloudStack has said that it
+ * was removed is read again as long: it may have been moved to another storage, under the same id.
  */
 export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<CloudVolume> | Absent> {
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
-  if (volume.kind !== 'unknown') return done(volume);
   const proof = s.journal.removalProof;
+  if (volume.kind === 'seen' && proof !== null && s.elapsed('shown-removed') <= LIMITS.READ_SETTLE_MS) {
+    const reason = `CloudStack has said that volume ${volumeId} was removed, and shows it`;
+    return { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+  }
+  if (volume.kind !== 'unknown') return done(volume);
   if (proof !== null) return done(absent(proof, volume.at, volume.by));
   if (s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS) {
     const left = s.journal.hasEffect

@@ -220,6 +220,26 @@ describe('a management server that lags behind shows what was before our last op
     expect(volume.state).toBe('Ready');
   });
 
+  it('detach of a volume that somebody has deleted right before: done, and not refused', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    const old = await rig.cloud.readVolume(volume.id);
+    const { readVolume } = rig.cloud;
+    let looks = 0;
+    rig.onSend = () => {
+      rig.unplug(volume);
+      Object.assign(volume, { removed: true, state: 'Expunged' });
+      rig.guest.surpriseUnplug(volume.id);
+      rig.cloud.readVolume = async (id) => {
+        looks += 1;
+        return looks <= 2 ? old : readVolume.call(rig.cloud, id);
+      };
+    };
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({ status: 'completed' });
+    expect(looks).toBeGreaterThan(2);
+    expect([rig.calls, await rig.ledger.readMapping(volume.id)]).toEqual([['detachVolume'], null]);
+  });
+
   it('detach: what stays so is believed: somebody has detached it by hand', async () => {
     const rig = await Rig.start();
     const [volume, vmId] = [await rig.volume(), rig.vm('Running')];
