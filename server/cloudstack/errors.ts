@@ -58,10 +58,11 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
 
 /**
  * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A
- * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316).
+ * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316). Somebody else, or a
+ * snapshot policy, may have begun to work on the volume since it was looked at.
  */
 const NOT_NOW =
-  /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment/i;
+  /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment|volume (state must|should) be in /i;
 
 function kindOf(code: number, text: string): CloudErrorKind {
   if (code === 431 && saysNotNow(text)) return 'busy';
@@ -215,10 +216,10 @@ function systemError(error: unknown): SystemError | null {
 
 /**
  * Job failures that are temporary (texts of 4.20): an agent is away, storage is not up yet, a slow unplug, a
- * restart; somebody else, or a snapshot policy, has begun to work on the volume since it was looked at.
+ * restart.
  */
 const PASSING =
-  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|volume (state must|should) be in |shutdown has been triggered/i;
+  /after sending the command and waiting for|agent|unreachable|timed? ?out|concurrent|is in \w+\. it should be|shutdown has been triggered/i;
 
 /** The VM has as many disks as CloudStack, or the machine that the hypervisor gave it, allows. */
 export function saysFull(text: string | null): boolean {

@@ -315,6 +315,17 @@ describe('waits', () => {
     },
   );
 
+  it('a cleanup that CloudStack refuses to attach for a minute, while no look shows why, goes on trying', async () => {
+    const rig = await Rig.start();
+    const from = rig.vm('Stopped');
+    const volume = await rig.volume({ vmId: from });
+    const text = 'Volume state must be in Allocated, Ready or in Uploaded state';
+    rig.model.faults.add({ command: 'attachVolume', kind: 'job-fails', code: 431, text, times: 5 });
+    const ended = await rig.run('cleanup', cleanup(rig, volume.id, from), 10 * MINUTE_MS);
+    expect([ended.status, volume.vmId]).toEqual(['completed', rig.here]);
+    expect(rig.calls.filter((name) => name === 'attachVolume')).toHaveLength(6);
+  });
+
   it.each([
     ['attach', 'Migrating'],
     ['detach', 'Migrating'],
