@@ -609,6 +609,20 @@ describe('an attach that cannot go on takes back what it did', () => {
       expect(next(tried(withheld), attached), 'its guards forbid it').toMatchObject(left);
     });
 
+    it('which was refused because the volume is elsewhere or gone: it is looked at again before it is called here', () => {
+      for (const end of [
+        { text: 'it is on another VM', withheld: 'VOLUME_ATTACHED_ELSEWHERE' },
+        { code: 431, text: 'Unable to find UUID for id [7] of type [Volume]' },
+      ]) {
+        expect(next(tried(end), attached)).toMatchObject({ do: 'back-off', forget: ['volume'] });
+        const settled = { 'elsewhere:u': LIMITS.READ_SETTLE_MS + 1 };
+        expect(next(tried(end, LIMITS.MUTATION_TRIES), attached, settled)).toMatchObject({
+          do: 'fail',
+          message: expect.stringContaining('still attached to this appliance'),
+        });
+      }
+    });
+
     it('which CloudStack does not show at once: it is looked at again', () => {
       const worked = tried({ outcome: 'ok' });
       expect(next(worked, attached)).toMatchObject({ do: 'back-off' });

@@ -214,6 +214,31 @@ describe('a disk that cannot be read has come to this guest while the answer to 
   });
 });
 
+describe('the undo of an attach that another VM has taken', () => {
+  it('is not called attached here because of one old look after that', async () => {
+    const rig = await Rig.start();
+    const [volume, to] = [await rig.volume(), rig.vm('Running')];
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    const { readVolume } = rig.cloud;
+    let old: Awaited<ReturnType<typeof readVolume>> | null = null;
+    let isOld = false;
+    rig.cloud.readVolume = async (id) => {
+      const shown = await readVolume.call(rig.cloud, id);
+      if (shown.kind !== 'seen' || shown.value.vmId !== to) {
+        if (shown.kind === 'seen' && shown.value.vmId === rig.here) old = shown;
+        return shown;
+      }
+      isOld = !isOld;
+      return isOld || old === null ? shown : old;
+    };
+    rig.loseThen('detachVolume', () => rig.plugInto(volume, to));
+    const operation = await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(operation.error).not.toContain('still attached to this appliance');
+    expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], to]);
+  });
+});
+
 describe('an attach whose disk did not come is undone', () => {
   it('the detach was lost, and the disk has come by then: it stays, and sync maps it', async () => {
     const rig = await Rig.start();
