@@ -129,9 +129,10 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       // What is not shown is looked for as long as a decision looks for it.
       const isHidden = NOT_SHOWN.has(answer.code);
       const patienceMs = isHidden ? LIMITS.READ_SETTLE_MS : LIMITS.RESOURCE_RETRY_DEADLINE_MS;
+      const patience = isHidden ? `${patienceMs / 1000} s` : `${patienceMs / 60_000} minutes`;
       if (s.elapsed(`${isHidden ? 'not-shown' : 'not-now'}:${jobId}`) > patienceMs)
         return withhold({
-          text: `nothing was sent within ${patienceMs / 1000} s: ${answer.reason}`,
+          text: `nothing was sent within ${patience}: ${answer.reason}`,
           withheld: answer.code,
         });
       return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };

@@ -139,7 +139,8 @@ describe('while its guards say "not now"', () => {
     const late = { 'not-now:j': LIMITS.RESOURCE_RETRY_DEADLINE_MS + 1, 'not-shown:j': LIMITS.READ_SETTLE_MS };
     const busy = { volume: seenVolume({ vmId: OTHER_VM, state: 'Migrating' }) };
     expect(next(busy)).toMatchObject({ do: 'back-off' });
-    expect(next(busy, late)).toMatchObject({ do: 'record', data: { withheld: 'VOLUME_BUSY' } });
+    const text = expect.stringContaining('nothing was sent within 15 minutes');
+    expect(next(busy, late)).toMatchObject({ do: 'record', data: { withheld: 'VOLUME_BUSY', text } });
     expect(next({ volume: hidden() }, late), 'of a volume that is busy').toMatchObject({ do: 'back-off' });
   });
 
