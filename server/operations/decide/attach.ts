@@ -15,6 +15,7 @@ import {
   type Situation,
 } from '../decision';
 import { endFailed } from './failure';
+import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import {
@@ -124,12 +125,11 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
 /** Its disk was here, or is mapped: the attach has been done, and is not done a second time against who has undone it. */
 function detachedSince(s: Situation, { id, state }: CloudVolume): Action {
   const reason = `volume ${id} was attached to this appliance, and CloudStack shows it detached (${state})`;
-  return s.elapsed('detached-since') > LIMITS.READ_SETTLE_MS
-    ? giveUp('VOLUME_ATTACHED_ELSEWHERE', `${reason}: somebody has detached it since`, {
-        volume_id: id,
-        vm_id: null,
-      })
-    : { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+  const details = { volume_id: id, vm_id: null };
+  return (
+    lookAgain(s, { name: 'detached-since', step: 'read-volume', reason, forget: ['volume'] }) ??
+    giveUp('VOLUME_ATTACHED_ELSEWHERE', `${reason}: somebody has detached it since`, details)
+  );
 }
 
 function about(goal: AttachGoal): JsonObject {
@@ -150,17 +150,15 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
 function doubtAttached(s: Situation, { volumeId, vmId }: AttachGoal): Action | null {
   const { mapping, gone } = s.facts;
   if (s.journal.wasAccepted(STEP) || (mapping?.kind === 'seen' && mapping.value.vmId === vmId)) return null;
-  if (s.elapsed('attached-unasked') > LIMITS.READ_SETTLE_MS) return null;
-  if (vmId === s.policy.applianceVmId) {
-    if (gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
-    if (!gone) return null;
-  }
-  return {
-    do: 'back-off',
+  const again = lookAgain(s, {
+    name: 'attached-unasked',
     step: 'read-volume',
     reason: `CloudStack shows volume ${volumeId} on VM ${vmId}, and nothing here has attached it there`,
     forget: ['volume', 'mapping', 'gone', 'obstacles'],
-  };
+  });
+  if (again === null || vmId !== s.policy.applianceVmId) return again;
+  if (gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
+  return gone ? again : null;
 }
 
 /** The volume is attached to the VM of the request; a requested device id must match as well. */
@@ -188,9 +186,10 @@ function refuseOtherDevice(s: Situation, goal: AttachGoal, volume: CloudVolume):
     );
   }
   const reason = `CloudStack does not say as which device volume ${volume.id} is attached to VM ${goal.vmId}; device ${goal.deviceId} was asked for`;
-  return s.elapsed('device-unknown') > LIMITS.READ_SETTLE_MS
-    ? giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', reason, details)
-    : { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+  return (
+    lookAgain(s, { name: 'device-unknown', step: 'read-volume', reason, forget: ['volume'] }) ??
+    giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', reason, details)
+  );
 }
 
 /**

@@ -8,6 +8,7 @@ import type { EndedTry, MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { detachedBefore, endFailed, openCall } from './failure';
+import { lookAgain } from './look-again';
 import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
@@ -229,6 +230,11 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     const step = mutate(s, 'destroy-vm', command, { vm_id: vmId });
     return step.do === 'done' ? { do: 'read-vm', vmId } : step;
   }
+  return beginRemoval(s, vmId);
+}
+
+/** A VM is removed only while it is seen, and its disks too, and none of them would outlive it. */
+function beginRemoval(s: Situation<'cleanup'>, vmId: string): Action | Done<Removed> {
   const { vm, vmVolumes } = s.facts;
   if (!vm) return { do: 'read-vm', vmId };
   if (vm.kind === 'absent' || isGone(vm)) return done({ deleted: true, note: '; the VM was already gone' });
@@ -239,13 +245,15 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
     return kept(`the VM was kept, because it is not certain which disks it has: ${why}`);
   }
   const disks = vmVolumes.value.filter((disk) => outlivesItsVm(disk, vm.value)).map(({ id }) => id);
-  if (disks.includes(s.operation.request.volume_id) && s.elapsed('came-back') <= LIMITS.READ_SETTLE_MS)
-    return {
-      do: 'back-off',
-      step: 'read-vm-volumes',
-      reason: `the list of the disks of VM ${vmId} shows the volume that was taken from it`,
-      forget: ['volume', 'vmVolumes'],
-    };
+  const again = disks.includes(s.operation.request.volume_id)
+    ? lookAgain(s, {
+        name: 'came-back',
+        step: 'read-vm-volumes',
+        reason: `the list of the disks of VM ${vmId} shows the volume that was taken from it`,
+        forget: ['volume', 'vmVolumes'],
+      })
+    : null;
+  if (again) return again;
   if (disks.length > 0)
     return kept(
       `the VM was kept because ${disks.length} disk(s) are still attached to it that it did not come with: ${disks.join(', ')}`,

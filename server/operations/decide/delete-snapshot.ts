@@ -5,6 +5,7 @@ import { LIMITS } from '../../core/limits';
 import type { Absent, Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import { endFailed, openCall } from './failure';
+import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead } from './volume';
 
@@ -51,14 +52,16 @@ export function knownSnapshot(s: Situation, snapshotId: string): Action | Done<S
   const { snapshot } = s.facts;
   if (!snapshot) return { do: 'read-snapshot', snapshotId };
   if (snapshot.kind !== 'unknown') return done(snapshot);
-  if (s.elapsed('snapshot-not-visible') > LIMITS.READ_SETTLE_MS) {
-    return giveUp(
-      'SNAPSHOT_NOT_VISIBLE',
-      `Snapshot ${snapshotId} is not visible to this key, so nothing was concluded and nothing changed: ${snapshot.why}`,
-      { snapshot_id: snapshotId },
-    );
-  }
-  return { do: 'back-off', step: 'read-snapshot', reason: snapshot.why, forget: ['snapshot'] };
+  const { why } = snapshot;
+  const message = `Snapshot ${snapshotId} is not visible to this key, so nothing was concluded and nothing changed: ${why}`;
+  return (
+    lookAgain(s, {
+      name: 'snapshot-not-visible',
+      step: 'read-snapshot',
+      reason: why,
+      forget: ['snapshot'],
+    }) ?? giveUp('SNAPSHOT_NOT_VISIBLE', message, { snapshot_id: snapshotId })
+  );
 }
 
 /** Waits while another operation executes on the volume. */

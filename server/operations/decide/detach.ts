@@ -14,6 +14,7 @@ import {
 } from '../decision';
 import { endFailed, openCall } from './failure';
 import { intentOf, plugData } from './intent';
+import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
@@ -223,13 +224,13 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
  * row may be newer than this read.
  */
 function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null {
-  if (s.journal.wasAccepted(STEP) || s.elapsed('detached-unasked') > LIMITS.READ_SETTLE_MS) return null;
-  return {
-    do: 'back-off',
+  if (s.journal.wasAccepted(STEP)) return null;
+  return lookAgain(s, {
+    name: 'detached-unasked',
     step: 'read-volume',
     reason: `volume ${volumeId} was attached to VM ${vmId}, and CloudStack does not show it there`,
     forget: ['volume', 'mapping', 'gone'],
-  };
+  });
 }
 
 /** The same of this guest, whose disks tell: its users are not cut off by one look while the disk is still here. */

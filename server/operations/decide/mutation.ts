@@ -19,6 +19,7 @@ import {
 } from '../decision';
 import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
+import { lookAgain } from './look-again';
 import { permit } from './permit';
 import { doubtOldPlug, doubtOldRun } from './volume';
 
@@ -248,10 +249,13 @@ export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }:
  */
 function settledNoLonger(s: Situation, step: MutationStep, end: EndedTry, about: JsonObject): Action {
   const found = end.text ?? 'nothing was left to do';
-  if (s.elapsed(`settled:${step}:${end.tries}`) <= LIMITS.READ_SETTLE_MS) {
-    const reason = `nothing was sent, because ${found}; CloudStack does not show that any more`;
-    return { do: 'back-off', step, reason, forget: [...REREAD, 'gone'] };
-  }
+  const again = lookAgain(s, {
+    name: `settled:${step}:${end.tries}`,
+    step,
+    reason: `nothing was sent, because ${found}; CloudStack does not show that any more`,
+    forget: [...REREAD, 'gone'],
+  });
+  if (again) return again;
   if (end.tries < LIMITS.MUTATION_TRIES) return intend(s, step, about);
   const message = `CloudStack contradicts itself, so nothing was sent: ${found}, and afterwards it is not so`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { tries: end.tries });

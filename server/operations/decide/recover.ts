@@ -1,8 +1,8 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
-import { LIMITS } from '../../core/limits';
 import { type Action, giveUp, type Situation } from '../decision';
 import { endFailed, openCall } from './failure';
+import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
@@ -51,7 +51,7 @@ export function decideRecover(s: Situation<'recover'>): Action {
  * what it leaves in its trash. null: it stays so, or a call of ours may have brought it back.
  */
 function doubtNeedless(s: Situation, { id, state }: CloudVolume): Action | null {
-  if (s.journal.wasAccepted(STEP) || s.elapsed('not-deleted') > LIMITS.READ_SETTLE_MS) return null;
+  if (s.journal.wasAccepted(STEP)) return null;
   const reason = `volume ${id} is to be recovered, and CloudStack does not show it as deleted (${state})`;
-  return { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+  return lookAgain(s, { name: 'not-deleted', step: 'read-volume', reason, forget: ['volume'] });
 }

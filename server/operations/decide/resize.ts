@@ -1,10 +1,10 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { GIB, wholeGiB } from '../../core/gib';
-import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
+import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, presentVolume, waitWhileBusy } from './volume';
 
@@ -60,13 +60,12 @@ function wouldShrink(volume: CloudVolume, bytes: number, wanted: number): Action
 
 /** Without its size nobody can tell whether the call would make it smaller. */
 function sizeUnknown(s: Situation, volume: CloudVolume): Action {
-  const why = 'CloudStack does not say how large the volume is';
-  if (s.elapsed('size-unknown') > LIMITS.READ_SETTLE_MS)
-    return giveUp('VOLUME_STATE', `Volume ${volume.id}: ${why}`, {
-      volume_id: volume.id,
-      state: volume.state,
-    });
-  return { do: 'back-off', step: 'read-volume', reason: why, forget: ['volume'] };
+  const reason = 'CloudStack does not say how large the volume is';
+  const details = { volume_id: volume.id, state: volume.state };
+  return (
+    lookAgain(s, { name: 'size-unknown', step: 'read-volume', reason, forget: ['volume'] }) ??
+    giveUp('VOLUME_STATE', `Volume ${volume.id}: ${reason}`, details)
+  );
 }
 
 function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): Action {

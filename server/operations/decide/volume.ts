@@ -6,6 +6,7 @@ import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp, type Situation } from '../decision';
 import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
+import { lookAgain } from './look-again';
 import { permitNeighbour, samePlug } from './permit-parts';
 
 /**
@@ -24,17 +25,14 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
   }
   if (volume.kind !== 'unknown') return done(volume);
   if (proof !== null) return done(absent(proof, volume.at, volume.by));
-  if (s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS) {
-    const left = s.journal.hasEffect
-      ? 'so it is not known what the calls that CloudStack has taken have done'
-      : 'so nothing was concluded and nothing changed';
-    return giveUp(
-      'VOLUME_NOT_VISIBLE',
-      `Volume ${volumeId} is not visible to this key, ${left}: ${volume.why}`,
-      { volume_id: volumeId },
-    );
-  }
-  return { do: 'back-off', step: 'read-volume', reason: volume.why, forget: ['volume'] };
+  const { why } = volume;
+  const again = lookAgain(s, { name: 'not-visible', step: 'read-volume', reason: why, forget: ['volume'] });
+  if (again) return again;
+  const left = s.journal.hasEffect
+    ? 'so it is not known what the calls that CloudStack has taken have done'
+    : 'so nothing was concluded and nothing changed';
+  const message = `Volume ${volumeId} is not visible to this key, ${left}: ${why}`;
+  return giveUp('VOLUME_NOT_VISIBLE', message, { volume_id: volumeId });
 }
 
 /** As knownVolume; a volume that is proven to be gone ends the operation with VOLUME_NOT_FOUND. */
@@ -53,13 +51,12 @@ export function presentVolume(s: Situation, volumeId: string): Action | Done<Clo
  */
 export function doubtTheRead(s: Situation, step: MutationStep, state: MutationState): Action | null {
   if (state.at !== 'ended' || state.outcome === 'refused' || !mayHaveWorked(state)) return null;
-  if (s.elapsed(`contradiction:${step}:${state.tries}`) > LIMITS.READ_SETTLE_MS) return null;
-  return {
-    do: 'back-off',
+  return lookAgain(s, {
+    name: `contradiction:${step}:${state.tries}`,
     step,
     reason: `job ${state.jobId} has ended${state.outcome === 'ok' ? ' well' : ''}, and CloudStack does not show its effect yet`,
     forget: ['volume', 'vm', 'snapshot', 'ownSnapshots'],
-  };
+  });
 }
 
 /**
@@ -73,13 +70,12 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
   if (detached.at !== 'ended' || detached.outcome === 'refused' || volume.vmId === null) return null;
   const { vmId, plug } = intentOf(s.journal.intent('detach-volume'), false);
   if (volume.vmId !== vmId || plug === null || !samePlug(plug, volume)) return null;
-  if (s.elapsed(`old-plug:${detached.jobId}`) > LIMITS.READ_SETTLE_MS) return null;
-  return {
-    do: 'back-off',
+  return lookAgain(s, {
+    name: `old-plug:${detached.jobId}`,
     step: 'read-volume',
     reason: `job ${detached.jobId} has detached volume ${volume.id} from VM ${vmId}, and CloudStack shows it there again`,
     forget: ['guards', 'volume', 'vm'],
-  };
+  });
 }
 
 /**
@@ -89,13 +85,12 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
 export function doubtOldRun(s: Situation, step: MutationStep): Action | null {
   const stopped = s.journal.mutation('stop-vm');
   if (step !== 'detach-volume' || stopped.at !== 'ended' || stopped.outcome !== 'ok') return null;
-  if (s.elapsed(`old-run:${stopped.jobId}`) > LIMITS.READ_SETTLE_MS) return null;
-  return {
-    do: 'back-off',
+  return lookAgain(s, {
+    name: `old-run:${stopped.jobId}`,
     step: 'read-vm',
     reason: `job ${stopped.jobId} has stopped the VM, and CloudStack shows it running again`,
     forget: ['guards', 'volume', 'vm'],
-  };
+  });
 }
 
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */
