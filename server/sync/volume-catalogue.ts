@@ -2,7 +2,7 @@ import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import type { Clock } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import { absent, type Evidence, seen, type Unknown, unknown } from '../model/evidence';
+import { type Evidence, seen, type Unknown, unknown } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
 import { type CloudView, readCloud } from './read-cloud';
 
@@ -23,7 +23,8 @@ export interface Catalogue {
   readonly unknown: Unknown | null;
 }
 
-interface CatalogueParts {
+/** What a catalogue is made of. */
+export interface CatalogueParts {
   readonly cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>;
   readonly clock: Clock;
   ledger(): Pick<Ledger, 'listMappings'>;
@@ -185,47 +186,6 @@ export class VolumeCatalogue {
       .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
     return this.sorted;
   }
-}
-
-/** A catalogue, and the same CloudStack: whatever volume is read or deleted through it is noted. */
-export function catalogued(parts: Omit<CatalogueParts, 'cloud'> & { readonly cloud: Cloud }): {
-  readonly catalogue: VolumeCatalogue;
-  readonly cloud: Cloud;
-} {
-  const catalogue = new VolumeCatalogue(parts);
-  return { catalogue, cloud: notedCloud(parts.cloud, catalogue, parts.clock) };
-}
-
-function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock, 'now'>): Cloud {
-  return {
-    capabilities: () => cloud.capabilities(),
-    listVolumes: (filter) => cloud.listVolumes(filter),
-    readSnapshot: (id) => cloud.readSnapshot(id),
-    listSnapshots: (filter) => cloud.listSnapshots(filter),
-    readVm: (id) => cloud.readVm(id),
-    dataDiskLimit: (vmId) => cloud.dataDiskLimit(vmId),
-    readZone: (id) => cloud.readZone(id),
-    readDiskOffering: (id) => cloud.readDiskOffering(id),
-    listZones: () => cloud.listZones(),
-    listDiskOfferings: () => cloud.listDiskOfferings(),
-    newVolumeOwner: (appliance) => cloud.newVolumeOwner(appliance),
-    queryJob: (jobId) => cloud.queryJob(jobId),
-    clockSkewMs: () => cloud.clockSkewMs(),
-    submit: (command, jobId, departs) => cloud.submit(command, jobId, departs),
-    recoverVolume: (id, departs) => cloud.recoverVolume(id, departs),
-    async readVolume(id) {
-      const volume = await cloud.readVolume(id);
-      // Whoever decides by a denial asks whether the key sees this appliance; here nobody has.
-      const isDenied = volume.kind === 'absent';
-      catalogue.note(id, isDenied ? unknown(volume.proof, volume.at, volume.by) : volume);
-      return volume;
-    },
-    async deleteVolume(id, departs) {
-      const deleted = await cloud.deleteVolume(id, departs);
-      catalogue.note(id, absent('CloudStack has deleted it', clock.now(), 'cloudstack'));
-      return deleted;
-    },
-  };
 }
 
 function noAnswer(): DaemonError {

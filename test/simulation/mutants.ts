@@ -394,7 +394,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'operation-before-forgotten',
     what: 'believes a look that is older than what the operation before has done',
-    file: 'server/operations/execute/guards.ts',
+    file: 'server/operations/execute/looks.ts',
     find: 'return run.otherRuns.lastPlaces.doubt(volumeId, known, { id: run.operation.id, journal: run.journal });',
     replace: 'return known;',
     seed: 6100011,

@@ -14,9 +14,9 @@ import type { JsonObject } from '../../model/operation';
 import { attachedHere, sharingSerial } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
-import { stillComing } from './guards';
 import { otherAttaches, underWay } from './other-attaches';
 import type { RunContext } from './run-context';
+import { stillComing } from './vm-disks';
 
 /** The volumes whose disks should be in the guest. */
 type Expected = Pick<World, 'mappings' | 'attachedHere'>;

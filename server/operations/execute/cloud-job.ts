@@ -5,7 +5,7 @@ import type { DeviceEvent } from '../../devices/device';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../decision';
 import type { MutationStep } from '../journal';
-import { askForJob, stillBusy } from './guards';
+import { askForJob, stillBusy } from './open-jobs';
 import type { RunContext } from './run-context';
 
 /**

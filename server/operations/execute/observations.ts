@@ -14,20 +14,13 @@ import { awaitDevice } from './await-device';
 import { awaitGone } from './await-gone';
 import { readUse, readUseOf } from './disk-use';
 import { exportedDevice } from './exports';
-import {
-  askForJob,
-  countOpenJobs,
-  findSnapshots,
-  readMapping,
-  readSnapshot,
-  readVm,
-  readVmVolumes,
-  readVolume,
-} from './guards';
+import { findSnapshots, readMapping, readSnapshot, readVm, readVolume } from './looks';
 import { learnNeighbour } from './neighbour';
+import { askForJob, countOpenJobs } from './open-jobs';
 import { attachesTo, otherAttaches } from './other-attaches';
 import { readParts } from './parts-of-group';
 import type { RunContext } from './run-context';
+import { readVmVolumes } from './vm-disks';
 
 export type Observation = Extract<
   Action,

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { absent, seen } from '~/server/model/evidence';
-import { catalogued } from '~/server/sync/volume-catalogue';
+import { catalogued } from '~/server/sync/noted-cloud';
 import { settle } from '../devices/manual-clock';
 import { MemoryAppliance } from './appliance';
 
