@@ -1,21 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
-import type { CloudModel } from '~/lab/cloudstack/model';
-import type { Cloud, CloudCommand, CloudJob } from '~/server/cloudstack/cloud';
-
-const GIB = 1024 ** 3;
-const NOBODY = '99999999-9999-4999-8999-999999999999';
-
-interface ContentWorld {
-  readonly cloud: Cloud;
-  readonly model: CloudModel;
-  create(name: string): Promise<string>;
-  done(command: CloudCommand, jobId?: string): Promise<CloudJob>;
-  ended(jobId: string): Promise<CloudJob>;
-}
+import type { CloudCommand } from '~/server/cloudstack/cloud';
+import { GIB, NOBODY, type World } from './world';
 
 /** Sizes and snapshots. `ready`: a volume with storage. */
-export function content(the: () => ContentWorld): void {
+export function content(the: () => World): void {
   const ready = async (name: string): Promise<string> => {
     const volumeId = await the().create(name);
     const volume = the().model.volumes.find(({ id }) => id === volumeId);
