@@ -1,7 +1,7 @@
-import type { CloudVolume } from '../cloudstack/cloud';
 import type { Device } from '../devices/device';
+import { mappingHere } from '../model/new-mapping';
 import type { NewMapping } from '../model/operation';
-import { missingPath, remotePath } from '../model/placeholder-path';
+import { missingPath } from '../model/placeholder-path';
 import type { View } from './view';
 
 /** The mapping of a volume to this device of this guest. */
@@ -13,20 +13,13 @@ export function localMapping(
 ): NewMapping {
   const volume = view.volume(volumeId);
   const deviceId = typeof volume === 'string' ? null : volume.deviceId;
-  return {
+  return mappingHere(device, {
     volumeId,
     vmId: view.o.applianceVmId,
-    devicePath: device.path,
-    cloudstackState: 'attached',
-    linuxState: 'detected',
-    size: device.size,
-    controller: device.controller,
-    serial: device.serial,
-    diskseq: device.diskseq,
     bootId: view.bootId,
     matchedBy,
     cloudstackDeviceId: deviceId ?? view.mapping(volumeId)?.cloudstackDeviceId ?? null,
-  };
+  });
 }
 
 /** Attached here according to CloudStack, but the guest has no disk of it. */
@@ -49,23 +42,5 @@ export function missingMapping(view: View, volumeId: string, size: number): NewM
     bootId: before?.bootId ?? null,
     matchedBy: before?.matchedBy ?? null,
     cloudstackDeviceId: deviceId ?? before?.cloudstackDeviceId ?? null,
-  };
-}
-
-/** A volume on another VM has no device here. */
-export function remoteMapping(volume: CloudVolume, vmId: string): NewMapping {
-  return {
-    volumeId: volume.id,
-    vmId,
-    devicePath: remotePath(vmId, volume.id),
-    cloudstackState: 'attached',
-    linuxState: 'n/a',
-    size: volume.size ?? 0,
-    controller: null,
-    serial: null,
-    diskseq: null,
-    bootId: null,
-    matchedBy: null,
-    cloudstackDeviceId: volume.deviceId,
   };
 }

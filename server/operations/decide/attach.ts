@@ -3,7 +3,8 @@ import { LIMITS } from '../../core/limits';
 import type { Device, Holder } from '../../devices/device';
 import { describeHolders, systemUsers } from '../../devices/disk-users';
 import { exportName } from '../../model/export-name';
-import type { JsonObject, NewMapping } from '../../model/operation';
+import { mappingElsewhere, mappingHere } from '../../model/new-mapping';
+import type { JsonObject } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 import {
   type Action,
@@ -282,26 +283,12 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   // The guards of a call of ours that left have asked.
   const theirs = s.journal.wasAccepted(STEP) ? null : leaveToNeighbour(s, goal.vmId);
   if (theirs) return theirs;
-  const mapping: NewMapping = {
-    volumeId: volume.id,
-    vmId: goal.vmId,
-    devicePath,
-    cloudstackState: 'attached',
-    linuxState: 'n/a',
-    size: volume.size ?? 0,
-    controller: null,
-    serial: null,
-    diskseq: null,
-    bootId: null,
-    matchedBy: null,
-    cloudstackDeviceId: volume.deviceId,
-  };
   return {
     do: 'record',
     step: 'map',
     state: 'done',
     data: { device_path: devicePath },
-    effects: [{ kind: 'put-mapping', mapping }],
+    effects: [{ kind: 'put-mapping', mapping: mappingElsewhere(volume, goal.vmId) }],
   };
 }
 
@@ -394,20 +381,13 @@ function mapDevice(
     mapped.size === device.size &&
     Object.keys(identity).every((key) => mapped[key] === identity[key]);
   if (current) return null;
-  const mapping: NewMapping = {
+  const mapping = mappingHere(device, {
     volumeId: volume.id,
     vmId: goal.vmId,
-    devicePath: device.path,
-    cloudstackState: 'attached',
-    linuxState: 'detected',
-    size: device.size,
-    controller: device.controller,
-    serial: device.serial,
-    diskseq: device.diskseq,
     bootId,
     matchedBy,
     cloudstackDeviceId: volume.deviceId,
-  };
+  });
   return {
     do: 'record',
     step: 'map',

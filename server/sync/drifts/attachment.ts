@@ -3,9 +3,10 @@ import type { Device } from '../../devices/device';
 import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
 import { exportName, exportNameOf } from '../../model/export-name';
 import type { MappingEffect } from '../../model/ledger';
+import { mappingElsewhere } from '../../model/new-mapping';
 import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';
-import { missingMapping, remoteMapping } from '../rows';
+import { missingMapping } from '../rows';
 import { type View, whereabouts } from '../view';
 import { judgeExport, leads, misleadingExport } from './exports';
 import { judgePlace, mapAnew } from './place';
@@ -92,7 +93,7 @@ function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent')
 function rowsWithout(view: View, { volumeId, vmId }: Mapping, volume: CloudVolume | 'absent'): RepairStep[] {
   const effects: MappingEffect[] = [{ kind: 'delete-mapping', volumeId, vmId }];
   if (volume !== 'absent' && volume.vmId !== null && volume.vmId !== view.o.applianceVmId)
-    effects.push({ kind: 'put-mapping', mapping: remoteMapping(volume, volume.vmId) });
+    effects.push({ kind: 'put-mapping', mapping: mappingElsewhere(volume, volume.vmId) });
   return [{ kind: 'rows', effects }];
 }
 

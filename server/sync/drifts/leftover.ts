@@ -1,7 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
+import { mappingElsewhere } from '../../model/new-mapping';
 import { mended, type Repair } from '../repair';
-import { remoteMapping } from '../rows';
 import type { View } from '../view';
 
 /**
@@ -18,7 +18,7 @@ export function judgeLeftover(view: View, volume: CloudVolume): Repair[] {
   const found = { kind: 'unmapped-volume' as const, volumeId: id, vmId, devicePath: null, message };
   return [
     mended(found, [
-      { kind: 'rows', effects: [{ kind: 'put-mapping', mapping: remoteMapping(volume, vmId) }] },
+      { kind: 'rows', effects: [{ kind: 'put-mapping', mapping: mappingElsewhere(volume, vmId) }] },
     ]),
   ];
 }
