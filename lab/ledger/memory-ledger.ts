@@ -7,28 +7,26 @@ import { leaseLost } from '~/server/database/journal/fencing';
 import { abandonedText } from '~/server/database/journal/hold-operation';
 import { findOpenJobs } from '~/server/database/journal/open-jobs';
 import { sameEntries } from '~/server/database/journal/write-journal';
+import { hasKeyExpired, type Pruned, type Pruning, whyClocksDiffer } from '~/server/model/age';
 import { changedOperation, storedText } from '~/server/model/changed-operation';
+import type { Claim, Owner } from '~/server/model/lease';
 import {
-  type Accepted,
   type CancelOutcome,
-  type Claim,
-  type Claimed,
   type Crash,
   crashText,
   type Epoch,
-  hasKeyExpired,
   type Ledger,
-  type MappingEffect,
-  type NewOperation,
   type OpenJob,
-  type OperationChange,
-  type Owner,
-  type Pruned,
-  type Pruning,
   type Release,
   volumeBusy,
-  whyClocksDiffer,
 } from '~/server/model/ledger';
+import type {
+  Accepted,
+  Claimed,
+  MappingEffect,
+  NewOperation,
+  OperationChange,
+} from '~/server/model/ledger-writes';
 import {
   CANCELLED_UNCHANGED,
   type Caller,

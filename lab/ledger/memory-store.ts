@@ -1,5 +1,7 @@
 import { noMapping, pathTaken } from '~/server/database/journal/apply-effects';
-import type { Adoption, MappingEffect, Owner } from '~/server/model/ledger';
+import type { Owner } from '~/server/model/lease';
+import type { Adoption } from '~/server/model/ledger';
+import type { MappingEffect } from '~/server/model/ledger-writes';
 import type {
   ExportRecord,
   JournalEntry,

@@ -11,7 +11,7 @@ import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
-import { whyClocksDiffer } from '../model/ledger';
+import { whyClocksDiffer } from '../model/age';
 import type { Policy } from '../operations/decision';
 import type { OperationService } from '../operations/operation-service';
 import { freeSlots } from '../operations/slots';

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import type { Epoch, MappingEffect } from '../model/ledger';
+import type { Epoch } from '../model/ledger';
+import type { MappingEffect } from '../model/ledger-writes';
 import type { JournalEntry, NewJournalEntry } from '../model/operation';
 import type { Database } from './connection/pool';
 import { applyEffects } from './journal/apply-effects';

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { LIMITS } from '../core/limits';
-import type { Claim, Epoch, Owner } from '../model/ledger';
+import type { Claim, Owner } from '../model/lease';
+import type { Epoch } from '../model/ledger';
 import { isDuplicate } from './connection/faults';
 import type { Database } from './connection/pool';
 import { leaseLost } from './journal/fencing';

@@ -2,31 +2,25 @@ import { sql } from 'kysely';
 import { type Random, systemRandom } from '../core/clock';
 import { mapInTurns } from '../core/concurrency/map-in-turns';
 import { LIMITS } from '../core/limits';
+import type { Pruned, Pruning } from '../model/age';
+import type { Claim, Owner } from '../model/lease';
 import {
-  type Accepted,
   type Adoption,
   type Blocker,
   type CancelOutcome,
-  type Claim,
-  type Claimed,
   type Crash,
   type Epoch,
   type ExportFilter,
   isSameEpoch,
   type Ledger,
-  type MappingEffect,
   type MappingPlace,
-  type NewOperation,
   type OpenJob,
-  type OperationChange,
   type OperationCounts,
   type OperationFilter,
-  type Owner,
-  type Pruned,
-  type Pruning,
   type Release,
   type VolumeRows,
 } from '../model/ledger';
+import type { Accepted, Claimed, MappingEffect, NewOperation, OperationChange } from '../model/ledger-writes';
 import type {
   Caller,
   ExportRecord,

@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Epoch, type Pruned, type Pruning, whyClocksDiffer } from '../model/ledger';
+import { type Pruned, type Pruning, whyClocksDiffer } from '../model/age';
+import type { Epoch } from '../model/ledger';
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
 import { correctTotals } from './operation-totals';

@@ -1,5 +1,5 @@
 import { LIMITS } from '../core/limits';
-import type { OperationChange } from './ledger';
+import type { OperationChange } from './ledger-writes';
 import type { Operation } from './operation';
 
 /** Does a change touch the row, too? A journal entry by itself leaves it as it is. */

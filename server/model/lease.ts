@@ -1,5 +1,4 @@
 import { LIMITS } from '../core/limits';
-import type { Owner } from './ledger';
 
 /**
  * Who may own the appliance: a lease in its row, renewed by the owner.
@@ -33,6 +32,29 @@ export interface SeenLease {
   readonly unchangedMs: number;
   /** There is proof that the process that owns has ended. */
   readonly hasEnded: boolean;
+}
+
+/** Who owns an appliance. */
+export interface Owner {
+  readonly owner: string;
+  readonly epoch: number;
+  /** Wall clock ms. */
+  readonly since: number;
+  /** The process that it is, as it names itself; '' when it has not said. */
+  readonly instance: string;
+  /** null: released. */
+  readonly lease: {
+    /** The database's wall clock, ms: every renewal changes it. Only good for a comparison with itself. */
+    readonly until: number;
+    /** ms until then by the database's own clock, at the moment of the read; negative once it has ended. */
+    readonly leftMs: number;
+  } | null;
+}
+
+/** What a take-over stands on: the row as it was judged, and who takes it. */
+export interface Claim {
+  readonly seen: Owner | null;
+  readonly instance: string;
 }
 
 /** `waitMs`: until when nothing can change but by a release. */

@@ -1,5 +1,7 @@
-import { DaemonError, type ErrorCode } from '../core/errors';
-import { LIMITS } from '../core/limits';
+import { DaemonError } from '../core/errors';
+import type { Pruned, Pruning } from './age';
+import type { Claim, Owner } from './lease';
+import type { Accepted, Claimed, MappingEffect, NewOperation, OperationChange } from './ledger-writes';
 import type {
   Caller,
   ExportRecord,
@@ -7,14 +9,10 @@ import type {
   JournalEntry,
   JsonObject,
   Mapping,
-  NewExport,
   NewJournalEntry,
-  NewMapping,
   Operation,
   OperationStatus,
   OperationType,
-  RequestOf,
-  TerminalStatus,
 } from './operation';
 
 /** Where a page of mappings ends. */
@@ -231,75 +229,6 @@ export interface Adoption {
   readonly shownAt: number | null;
 }
 
-/** What `prune` may delete. */
-export interface Pruning {
-  /** Operations that ended longer ago than this, by the clock of the database. */
-  readonly ageMs: number;
-  /** Wall clock ms of this machine; must agree with the database's. */
-  readonly localNowMs: number;
-  /** So many of the newest operations stay, whatever their age. */
-  readonly keepNewest: number;
-  readonly limit: number;
-}
-
-/** What `prune` has done. */
-export interface Pruned {
-  readonly deleted: number;
-  /** Why nothing may be deleted by age, or null. */
-  readonly refused: string | null;
-}
-
-/** Why nothing that cannot be taken back may be done by age now; null when both clocks agree. */
-export function whyClocksDiffer(databaseNowMs: number, localNowMs: number): string | null {
-  const apartMs = Math.abs(databaseNowMs - localNowMs);
-  if (apartMs <= LIMITS.CLOCKS_AGREE_MS) return null;
-  const [theirs, ours] = [databaseNowMs, localNowMs].map((ms) => new Date(ms).toISOString());
-  return `the clock of the database (${theirs}) and of this machine (${ours}) do not agree`;
-}
-
-/** When an operation was accepted, ms, by the clock of the machine and by that of the database (null: not known). */
-export interface AcceptedAt {
-  readonly localMs: number;
-  readonly databaseMs: number | null;
-}
-
-/**
- * May an Idempotency-Key be forgotten, with the operation that it named? Only when its age is certain: by both
- * clocks, then and now, which agree, and neither was set meanwhile.
- */
-export function hasKeyExpired(
-  { localMs, databaseMs }: AcceptedAt,
-  databaseNowMs: number,
-  { at, clockStepped }: Pick<NewOperation, 'at' | 'clockStepped'>,
-): boolean {
-  if (clockStepped === true || whyClocksDiffer(databaseNowMs, at) !== null) return false;
-  const youngest = Math.max(localMs, databaseMs ?? localMs);
-  return youngest <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;
-}
-
-/** Who owns an appliance. */
-export interface Owner {
-  readonly owner: string;
-  readonly epoch: number;
-  /** Wall clock ms. */
-  readonly since: number;
-  /** The process that it is, as it names itself; '' when it has not said. */
-  readonly instance: string;
-  /** null: released. */
-  readonly lease: {
-    /** The database's wall clock, ms: every renewal changes it. Only good for a comparison with itself. */
-    readonly until: number;
-    /** ms until then by the database's own clock, at the moment of the read; negative once it has ended. */
-    readonly leftMs: number;
-  } | null;
-}
-
-/** What a take-over stands on: the row as it was judged, and who takes it. */
-export interface Claim {
-  readonly seen: Owner | null;
-  readonly instance: string;
-}
-
 /** What became of a request to cancel. `missing`: the appliance has no such operation. */
 export type CancelOutcome = 'cancelled' | 'requested' | 'ended' | 'missing';
 
@@ -374,39 +303,6 @@ export function isSameEpoch(one: Epoch, other: Epoch): boolean {
   return one.number === other.number && one.applianceId === other.applianceId;
 }
 
-/** A request to be accepted. */
-export interface NewOperation<T extends OperationType = OperationType> {
-  readonly id: string;
-  readonly type: T;
-  /** '' for create. */
-  readonly volumeId: string;
-  readonly vmId: string | null;
-  readonly request: RequestOf[T];
-  readonly idempotencyKey: string | null;
-  /** SHA-256 hex of the canonical request; what "same body" means. */
-  readonly requestHash: string;
-  /** Wall clock ms. */
-  readonly at: number;
-  /** This machine's clock was set within LIMITS.IDEMPOTENCY_TTL_MS: no age can be told by it. */
-  readonly clockStepped?: boolean;
-  /** Who asked; what is not known is stored as not known. */
-  readonly caller?: Caller | null;
-}
-
-/** What has become of a request. */
-export interface Accepted {
-  readonly operation: Operation;
-  /** The first journal entry when the operation is new. */
-  readonly entry?: JournalEntry;
-  readonly outcome: 'accepted' | 'joined' | 'replayed';
-}
-
-/** An operation that was moved to executing, and its journal up to then. */
-export interface Claimed {
-  readonly operation: Operation;
-  readonly journal: readonly JournalEntry[];
-}
-
 /** Fields that are left out match everything. */
 export interface OperationFilter {
   readonly type?: OperationType | undefined;
@@ -424,49 +320,6 @@ export interface OperationFilter {
   readonly limit: number;
   readonly before?: number | undefined;
 }
-
-/** What one write adds to an operation: journal entries, changes of its row, effects on mappings and exports. */
-export interface OperationChange {
-  /**
-   * Sequence of the last journal entry the writer has seen. It makes an append safe to repeat: after a lost
-   * answer the same change finds its own entries; anybody else's entries there mean LEASE_LOST.
-   */
-  readonly after: number;
-  readonly entries: NewJournalEntry[];
-  /** All entries up to `after`, from a writer that has them: an end need not read them again. */
-  readonly journal?: readonly JournalEntry[];
-  /** Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is. */
-  readonly at: number;
-  /**
-   * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another
-   * operation executes on the volume.
-   */
-  readonly volumeId?: string;
-  readonly waiting?: { attempt: number; nextAttemptAt: number; reason: string } | null;
-  /** Ends the operation; adds the status entry itself. */
-  readonly end?: {
-    status: TerminalStatus;
-    response: JsonObject | null;
-    error: string | null;
-    errorCode: ErrorCode | null;
-  };
-  readonly effects?: MappingEffect[];
-}
-
-/** Changes to mappings and exports that commit together with the journal entry that reports them. */
-export type MappingEffect =
-  /**
-   * Inserts or replaces the mapping of the volume. A mapping of another volume on the same VM and path makes
-   * it fail with DEVICE_IDENTITY_MISMATCH, unless that volume is named in `displaces`: it then gets
-   * linux_state `missing` and the path `missing-<volume id>`, and its active export becomes `failed`.
-   */
-  | { readonly kind: 'put-mapping'; readonly mapping: NewMapping; readonly displaces?: readonly string[] }
-  /** Deletes the mapping only when it belongs to this VM; its export row goes with it (cascade). */
-  | { readonly kind: 'delete-mapping'; readonly volumeId: string; readonly vmId: string }
-  /** MAPPING_NOT_FOUND when the volume has no mapping (it may have been deleted by another program). */
-  | { readonly kind: 'put-export'; readonly record: NewExport }
-  | { readonly kind: 'set-export-status'; readonly volumeId: string; readonly status: ExportStatus }
-  | { readonly kind: 'delete-export'; readonly volumeId: string };
 
 /** How many operations there are, for metrics and the page. */
 export interface OperationCounts {

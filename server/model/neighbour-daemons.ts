@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock';
+import type { Owner } from './lease';
 import { judgeLease, LeaseWatch } from './lease';
-import type { Ledger, Owner } from './ledger';
+import type { Ledger } from './ledger';
 
 /** The daemon that runs on another VM, or ran there once. */
 export interface NeighbourLook {

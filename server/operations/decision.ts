@@ -13,7 +13,7 @@ import { LIMITS } from '../core/limits';
 import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
-import type { MappingEffect } from '../model/ledger';
+import type { MappingEffect } from '../model/ledger-writes';
 import type {
   JournalState,
   JsonObject,

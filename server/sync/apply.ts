@@ -9,7 +9,8 @@ import { type ExportServer, type ExportTarget, rowOf, targetOf } from '../export
 import { refuseElsewhere } from '../exports/export-service';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
-import type { Epoch, Ledger, MappingEffect } from '../model/ledger';
+import type { Epoch, Ledger } from '../model/ledger';
+import type { MappingEffect } from '../model/ledger-writes';
 import type { NewExport } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
 import type { Drift } from './drift';

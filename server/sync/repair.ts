@@ -1,5 +1,5 @@
 import type { Device } from '../devices/device';
-import type { MappingEffect } from '../model/ledger';
+import type { MappingEffect } from '../model/ledger-writes';
 import type { Drift, DriftKind, DriftRemedy } from './drift';
 
 /**

@@ -223,7 +223,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'one-clock-forgets-keys',
     what: "an Idempotency-Key is forgotten when the database's clock alone says that it is old",
-    file: 'server/model/ledger.ts',
+    file: 'server/model/age.ts',
     find: 'return false;\n  const youngest = Math.max(localMs, databaseMs ?? localMs);\n  return youngest <= Math.min(databaseNowMs, at) - LIMITS.IDEMPOTENCY_TTL_MS;',
     replace: 'void at;\n  void databaseMs;\n  return localMs <= databaseNowMs - LIMITS.IDEMPOTENCY_TTL_MS;',
     seed: 60,
@@ -231,7 +231,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'clocks-not-compared',
     what: "the history is pruned by the database's clock, whether the machine's own agrees or not",
-    file: 'server/model/ledger.ts',
+    file: 'server/model/age.ts',
     find: 'if (apartMs <= LIMITS.CLOCKS_AGREE_MS) return null;',
     replace: 'if (apartMs >= 0) return null;',
     seed: 60,

@@ -1,5 +1,6 @@
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
-import type { Claimed, Epoch, OperationChange, OperationFilter } from '~/server/model/ledger';
+import type { Epoch, OperationFilter } from '~/server/model/ledger';
+import type { Claimed, OperationChange } from '~/server/model/ledger-writes';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import type { SpoiltRow } from './script-items';
 

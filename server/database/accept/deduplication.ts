@@ -1,5 +1,5 @@
 import { DaemonError } from '../../core/errors';
-import type { NewOperation } from '../../model/ledger';
+import type { NewOperation } from '../../model/ledger-writes';
 import type { Operation } from '../../model/operation';
 
 /* What both ledgers say about a request that repeats another one; no effects. */

@@ -1,7 +1,8 @@
 import { Batcher, fulfilled, rejected } from '../../core/concurrency/batcher';
 import { DaemonError } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { type Accepted, type Epoch, isSameEpoch, type NewOperation } from '../../model/ledger';
+import { type Epoch, isSameEpoch } from '../../model/ledger';
+import type { Accepted, NewOperation } from '../../model/ledger-writes';
 import { isTooLarge } from '../connection/cluster-nodes';
 
 /** What became of one request of a group. */

@@ -1,6 +1,7 @@
 import { type CompiledQuery, type Kysely, sql } from 'kysely';
 import { z } from 'zod';
-import type { Accepted, Epoch, NewOperation } from '../../model/ledger';
+import type { Epoch } from '../../model/ledger';
+import type { Accepted, NewOperation } from '../../model/ledger-writes';
 import { statementOnce } from '../compiled-once';
 import type { StatementResult } from '../connection/packet';
 import type { Database } from '../connection/pool';

@@ -1,4 +1,4 @@
-import type { NewOperation } from '../../model/ledger';
+import type { NewOperation } from '../../model/ledger-writes';
 import { callerNames, type NewJournalEntry, type Operation } from '../../model/operation';
 import { pendingOperation } from '../rows';
 

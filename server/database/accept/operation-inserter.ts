@@ -1,6 +1,8 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { KeyedMutex } from '../../core/concurrency/keyed-mutex';
-import { type Accepted, type Epoch, hasKeyExpired, type NewOperation } from '../../model/ledger';
+import { hasKeyExpired } from '../../model/age';
+import type { Epoch } from '../../model/ledger';
+import type { Accepted, NewOperation } from '../../model/ledger-writes';
 import type { OperationType } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';

@@ -1,6 +1,7 @@
 import type { Kysely, RawBuilder, Transaction, Updateable } from 'kysely';
 import { changesRow, storedText } from '../../model/changed-operation';
-import { type Epoch, type OperationChange, volumeBusy } from '../../model/ledger';
+import { type Epoch, volumeBusy } from '../../model/ledger';
+import type { OperationChange } from '../../model/ledger-writes';
 import type { JournalEntry, NewJournalEntry } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';

@@ -1,6 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 import { DaemonError } from '../../core/errors';
-import type { MappingEffect } from '../../model/ledger';
+import type { MappingEffect } from '../../model/ledger-writes';
 import type { NewMapping } from '../../model/operation';
 import { isDuplicate, unavailable } from '../connection/faults';
 import type { Neighbourhood } from '../neighbours';

@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
-import type { Claimed, Epoch } from '../../model/ledger';
+import type { Epoch } from '../../model/ledger';
+import type { Claimed } from '../../model/ledger-writes';
 import { type JournalEntry, OPERATION_STATUSES, type Operation } from '../../model/operation';
 import { isDuplicate } from '../connection/faults';
 import type { Database } from '../connection/pool';

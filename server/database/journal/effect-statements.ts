@@ -1,6 +1,6 @@
 import { type CompiledQuery, type Kysely, sql } from 'kysely';
 import { exportNameOf } from '../../model/export-name';
-import type { MappingEffect } from '../../model/ledger';
+import type { MappingEffect } from '../../model/ledger-writes';
 import type { ExportStatus, NewExport, NewMapping } from '../../model/operation';
 import { missingPath } from '../../model/placeholder-path';
 import { insertSelect } from '../insert-select';

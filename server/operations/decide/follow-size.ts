@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
-import type { MappingEffect } from '../../model/ledger';
+import type { MappingEffect } from '../../model/ledger-writes';
 import type { Mapping } from '../../model/operation';
 import { type Action, type Done, done, type Situation } from '../decision';
 

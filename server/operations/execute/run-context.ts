@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../core/errors';
-import type { Epoch, OperationChange } from '../../model/ledger';
+import type { Epoch } from '../../model/ledger';
+import type { OperationChange } from '../../model/ledger-writes';
 import type {
   JournalEntry,
   JsonObject,

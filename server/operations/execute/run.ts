@@ -3,7 +3,8 @@ import { sleepUntilAny } from '../../core/clock';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { changedOperation } from '../../model/changed-operation';
-import { type Epoch, mayRepeat, type OperationChange } from '../../model/ledger';
+import { type Epoch, mayRepeat } from '../../model/ledger';
+import type { OperationChange } from '../../model/ledger-writes';
 import type {
   Caller,
   JournalEntry,

@@ -2,7 +2,7 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
 import { expectedSerial, isVolumeSerial, serialNames } from '../../devices/serial';
 import { exportName, exportNameOf } from '../../model/export-name';
-import type { MappingEffect } from '../../model/ledger';
+import type { MappingEffect } from '../../model/ledger-writes';
 import { mappingElsewhere } from '../../model/new-mapping';
 import type { Mapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep, reported } from '../repair';

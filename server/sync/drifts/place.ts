@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { Device } from '../../devices/device';
-import type { MappingEffect } from '../../model/ledger';
+import type { MappingEffect } from '../../model/ledger-writes';
 import type { Mapping, NewMapping } from '../../model/operation';
 import { mended, type Repair, type RepairStep } from '../repair';
 import { localMapping } from '../rows';

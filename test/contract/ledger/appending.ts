@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { changedOperation } from '~/server/model/changed-operation';
-import { type Epoch, type Ledger, mayRepeat, type OperationChange } from '~/server/model/ledger';
+import { type Epoch, type Ledger, mayRepeat } from '~/server/model/ledger';
+import type { OperationChange } from '~/server/model/ledger-writes';
 import {
   A,
   APPLIANCE,

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Epoch, Ledger, Pruning } from '~/server/model/ledger';
+import type { Pruning } from '~/server/model/age';
+import type { Epoch, Ledger } from '~/server/model/ledger';
 import { OPERATION_TYPES, type Operation } from '~/server/model/operation';
 import {
   A,

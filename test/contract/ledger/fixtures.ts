@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import { DaemonError, type ErrorCode } from '~/server/core/errors';
-import type { NewOperation, OpenJob } from '~/server/model/ledger';
+import type { OpenJob } from '~/server/model/ledger';
+import type { NewOperation } from '~/server/model/ledger-writes';
 import type {
   Caller,
   JsonObject,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach } from 'vitest';
-import type { Epoch, Ledger, NewOperation, OperationChange } from '~/server/model/ledger';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import type { NewOperation, OperationChange } from '~/server/model/ledger-writes';
 import type { Operation, OperationType } from '~/server/model/operation';
 import { APPLIANCE, T0 } from './fixtures';
 

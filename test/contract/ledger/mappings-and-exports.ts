@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Epoch, Ledger, MappingEffect } from '~/server/model/ledger';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import type { MappingEffect } from '~/server/model/ledger-writes';
 import { A, APPLIANCE, attach, B, create, detach, mapping, note, OTHER_VM, refusal } from './fixtures';
 import type { LedgerSuite } from './ledger-suite';
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import type { Epoch, Ledger, OperationChange } from '~/server/model/ledger';
+import type { Epoch, Ledger } from '~/server/model/ledger';
+import type { OperationChange } from '~/server/model/ledger-writes';
 import {
   A,
   APPLIANCE,

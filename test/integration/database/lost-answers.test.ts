@@ -6,7 +6,8 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import type { Epoch, NewOperation, OperationChange } from '~/server/model/ledger';
+import type { Epoch } from '~/server/model/ledger';
+import type { NewOperation, OperationChange } from '~/server/model/ledger-writes';
 import type { NewMapping } from '~/server/model/operation';
 import { CuttingProxy } from './cutting-proxy';
 

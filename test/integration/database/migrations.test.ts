@@ -9,7 +9,7 @@ import { migrate } from '~/server/database/migrations/migrate';
 import { MIGRATIONS } from '~/server/database/migrations/migrations';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOsseaConfigs } from '~/server/database/ossea-configs';
-import type { MappingEffect } from '~/server/model/ledger';
+import type { MappingEffect } from '~/server/model/ledger-writes';
 import type { NewMapping } from '~/server/model/operation';
 import { LIVE, SPECIFICATION, SPECIFICATION_LATIN1, VM, VOLUMES } from './old-databases';
 

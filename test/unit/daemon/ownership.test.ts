@@ -3,7 +3,7 @@ import type { Clock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
 import { Ownership } from '~/server/daemon/ownership';
-import type { Owner } from '~/server/model/ledger';
+import type { Owner } from '~/server/model/lease';
 import type { EngineParts } from '~/server/operations/parts';
 
 const OTHER: Owner = {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import type { Owner } from '~/server/model/lease';
 import { judgeLease, LeaseWatch } from '~/server/model/lease';
-import type { Owner } from '~/server/model/ledger';
 
 const { LEASE_MS, LEASE_HOLD_MS } = LIMITS;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { changesRow } from '~/server/model/changed-operation';
-import type { OperationChange } from '~/server/model/ledger';
+import type { OperationChange } from '~/server/model/ledger-writes';
 import { Rig } from './rig';
 
 /** What the engine asks the ledger for, besides what it asks for itself. */
