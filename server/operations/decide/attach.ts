@@ -6,15 +6,8 @@ import { exportName } from '../../model/export-name';
 import { mappingElsewhere, mappingHere } from '../../model/new-mapping';
 import type { JsonObject } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
-import {
-  type Action,
-  type DeviceFact,
-  type Done,
-  done,
-  type FullVm,
-  giveUp,
-  type Situation,
-} from '../decision';
+import { type Action, type Done, done, giveUp } from '../action';
+import type { DeviceFact, FullVm, Situation } from '../decision';
 import { endFailed } from './failure';
 import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';

@@ -2,16 +2,8 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import { describeHolder } from '../../devices/disk-users';
 import type { Mapping } from '../../model/operation';
-import {
-  type Action,
-  type DiskUse,
-  type Done,
-  done,
-  giveUp,
-  type IgnoredUsers,
-  type Policy,
-  type Situation,
-} from '../decision';
+import { type Action, type Done, done, giveUp } from '../action';
+import type { DiskUse, IgnoredUsers, Policy, Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { intentOf, plugData } from './intent';
 import { lookAgain } from './look-again';

@@ -1,4 +1,5 @@
-import type { Action, Situation } from '../decision';
+import type { Action } from '../action';
+import type { Situation } from '../decision';
 import type { Failing, MutationStep } from '../journal';
 
 /**

@@ -2,7 +2,8 @@ import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
 import type { MappingEffect } from '../../model/ledger-writes';
 import type { Mapping } from '../../model/operation';
-import { type Action, type Done, done, type Situation } from '../decision';
+import { type Action, type Done, done } from '../action';
+import type { Situation } from '../decision';
 
 interface Followed {
   readonly effects: readonly MappingEffect[];

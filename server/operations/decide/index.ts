@@ -1,5 +1,6 @@
 import type { OperationType } from '../../model/operation';
-import type { Action, Situation } from '../decision';
+import type { Action } from '../action';
+import type { Situation } from '../decision';
 import { decideAttach } from './attach';
 import { decideCleanup } from './cleanup';
 import { decideCreate } from './create';

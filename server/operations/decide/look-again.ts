@@ -1,5 +1,6 @@
 import { LIMITS } from '../../core/limits';
-import type { Action, Facts, Situation } from '../decision';
+import type { Action } from '../action';
+import type { Facts, Situation } from '../decision';
 
 /** What was seen and is not believed yet. */
 interface Doubt {

@@ -8,15 +8,8 @@ import {
 import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { CANCELLED_UNCHANGED, callerNames, type JsonObject } from '../../model/operation';
-import {
-  type Action,
-  type Done,
-  done,
-  giveUp,
-  isSynchronous,
-  type Mutation,
-  type Situation,
-} from '../decision';
+import { type Action, type Done, done, giveUp, isSynchronous, type Mutation } from '../action';
+import type { Situation } from '../decision';
 import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { lookAgain } from './look-again';

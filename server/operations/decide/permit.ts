@@ -8,12 +8,12 @@ import { describeHolders } from '../../devices/disk-users';
 import { isIdle } from '../../devices/traffic-monitor';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
+import type { Mutation } from '../action';
 import {
   type DiskUse,
   type Guards,
   type IgnoredUsers,
   type Intent,
-  type Mutation,
   outlivesItsVm,
   type Policy,
 } from '../decision';

@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { stateOf } from '../../cloudstack/volume-states';
-import { type Action, giveUp, type Situation } from '../decision';
+import { type Action, giveUp } from '../action';
+import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';

@@ -1,7 +1,8 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { GIB, wholeGiB } from '../../core/gib';
 import type { JsonObject } from '../../model/operation';
-import { type Action, giveUp, type Situation } from '../decision';
+import { type Action, giveUp } from '../action';
+import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { lookAgain } from './look-again';

@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { LIMITS } from '../../core/limits';
-import { type Action, giveUp, type Situation } from '../decision';
+import { type Action, giveUp } from '../action';
+import type { Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
 import { endFailed, openCall } from './failure';

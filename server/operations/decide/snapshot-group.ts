@@ -1,6 +1,7 @@
 import { LIMITS } from '../../core/limits';
 import { isTerminal, type Operation } from '../../model/operation';
-import { type Action, type Done, done, giveUp, type PartRequest, type Situation } from '../decision';
+import { type Action, type Done, done, giveUp, type PartRequest } from '../action';
+import type { Situation } from '../decision';
 import type { Failing } from '../journal';
 import { endFailed } from './failure';
 import { intend } from './mutation';

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { type Action, type Done, done, type Situation } from '../decision';
+import { type Action, type Done, done } from '../action';
+import type { Situation } from '../decision';
 import { plugData } from './intent';
 import { mutate } from './mutation';
 import { samePlug } from './permit-parts';

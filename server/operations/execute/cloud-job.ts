@@ -3,7 +3,7 @@ import { type Clock, sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { DeviceEvent } from '../../devices/device';
 import type { JsonObject, Operation } from '../../model/operation';
-import type { Action } from '../decision';
+import type { Action } from '../action';
 import type { MutationStep } from '../journal';
 import { askForJob, stillBusy } from './open-jobs';
 import type { RunContext } from './run-context';

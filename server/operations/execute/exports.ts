@@ -5,7 +5,7 @@ import { type ExportTarget, rowOf, targetOf } from '../../exports/export-server'
 import { expectedMetadata, isReadOnly, isWithdrawn } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
 import type { Operation } from '../../model/operation';
-import type { Action } from '../decision';
+import type { Action } from '../action';
 import type { RunContext } from './run-context';
 
 /**

@@ -1,6 +1,7 @@
 import { LIMITS } from '../../core/limits';
+import type { Mutation } from '../action';
 import { intentOf } from '../decide/intent';
-import type { Guards, Mutation } from '../decision';
+import type { Guards } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';

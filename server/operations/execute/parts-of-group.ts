@@ -1,7 +1,7 @@
 import { DaemonError } from '../../core/errors';
 import type { Operation } from '../../model/operation';
 import { partKey } from '../../model/part-key';
-import type { Action } from '../decision';
+import type { Action } from '../action';
 import { aboutRequest } from '../new-request';
 import type { RunContext } from './run-context';
 

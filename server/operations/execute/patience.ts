@@ -2,7 +2,7 @@ import { CloudError, type CloudErrorKind } from '../../cloudstack/cloud';
 import { CODE_OF_KIND } from '../../cloudstack/errors';
 import { DaemonError, type ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import type { Action } from '../decision';
+import type { Action } from '../action';
 
 /**
  * Names the call of an action for counting its retries: the same kind of action for the same step is the same

@@ -14,9 +14,10 @@ import type {
   RunnableOperation,
   TerminalStatus,
 } from '../../model/operation';
+import type { Action } from '../action';
 import type { ActiveSteps } from '../active-steps';
 import { decide } from '../decide';
-import type { Action, Facts } from '../decision';
+import type { Facts } from '../decision';
 import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';

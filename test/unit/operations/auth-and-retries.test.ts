@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '~/lab/cloudstack/faults';
 import { LIMITS } from '~/server/core/limits';
-import type { Mutation } from '~/server/operations/decision';
+import type { Mutation } from '~/server/operations/action';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** Each call that an attach makes. */

@@ -3,7 +3,7 @@ import type { Fault } from '~/lab/cloudstack/faults';
 import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import type { OperationType, RequestOf } from '~/server/model/operation';
-import type { Mutation } from '~/server/operations/decision';
+import type { Mutation } from '~/server/operations/action';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 interface Done {

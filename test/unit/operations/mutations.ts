@@ -1,6 +1,7 @@
 import type { CloudSnapshot } from '~/server/cloudstack/cloud';
 import { seen } from '~/server/model/evidence';
-import type { DiskUse, Intent, Mutation } from '~/server/operations/decision';
+import type { Mutation } from '~/server/operations/action';
+import type { DiskUse, Intent } from '~/server/operations/decision';
 import { APPLIANCE, MADE, OFFERING, OTHER_VM, seenVolume, VOLUME, volume, ZONE } from './situations';
 
 /** Every mutation there is, and what an intent names, for the tests of what may leave. */

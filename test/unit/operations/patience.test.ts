@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CloudError, type CloudErrorKind } from '~/server/cloudstack/cloud';
 import { DaemonError, type ErrorCode } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
-import type { Action } from '~/server/operations/decision';
+import type { Action } from '~/server/operations/action';
 import { reactionTo } from '~/server/operations/execute/patience';
 
 const FOREVER_MS = 365 * 24 * 3_600_000;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { VOLUME_STATES } from '~/server/cloudstack/volume-states';
 import type { Evidence } from '~/server/model/evidence';
+import type { Mutation } from '~/server/operations/action';
 import { permit } from '~/server/operations/decide/permit';
-import type { Guards, Intent, Mutation } from '~/server/operations/decision';
+import type { Guards, Intent } from '~/server/operations/decision';
 import {
   ATTACHED_AT,
   attach,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { Mutation } from '~/server/operations/action';
 import { permit } from '~/server/operations/decide/permit';
-import type { Guards, Intent, Mutation } from '~/server/operations/decision';
+import type { Guards, Intent } from '~/server/operations/decision';
 import {
   deleteSnapshot,
   free,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { seen, unknown } from '~/server/model/evidence';
+import type { Mutation } from '~/server/operations/action';
 import { permit } from '~/server/operations/decide/permit';
-import type { DiskUse, Guards, Intent, Mutation } from '~/server/operations/decision';
+import type { DiskUse, Guards, Intent } from '~/server/operations/decision';
 import { detach, fromHere, here } from './mutations';
 import { ROWS_OF_ATTACHES } from './permit-rows/attaches';
 import { ROWS_OF_DETACHES } from './permit-rows/detaches';

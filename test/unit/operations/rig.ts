@@ -17,7 +17,8 @@ import {
   type OperationType,
   type RequestOf,
 } from '~/server/model/operation';
-import type { Mutation, Policy } from '~/server/operations/decision';
+import type { Mutation } from '~/server/operations/action';
+import type { Policy } from '~/server/operations/decision';
 import { ManualClock } from '../devices/manual-clock';
 import { countingRandom } from '../simulator/world';
 import { policy } from './situations';

@@ -1,4 +1,5 @@
-import type { Guards, Intent, Mutation } from '~/server/operations/decision';
+import type { Mutation } from '~/server/operations/action';
+import type { Guards, Intent } from '~/server/operations/decision';
 
 /** A call, what it is about, what was read before it, and what is answered; what was not read is left out. */
 export type Row = [
