@@ -1,84 +1,29 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { describe, expect, it } from 'vitest';
 import { messageOf } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
-import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
+import { openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { readOldRows } from '~/server/database/old-rows';
 import type { Epoch, Ledger } from '~/server/model/ledger';
-import { volumectl } from '../../cli/process';
-import { attach, detach, mapping, note, remove } from '../../contract/ledger/fixtures';
+import { attach, detach, mapping, note } from '../../contract/ledger/fixtures';
 import { MIGRATED } from './family-b';
 import { PRODUCTION } from './family-c';
+import {
+  APPLIANCE,
+  begin,
+  databaseWith,
+  FAMILIES,
+  pools,
+  refusals,
+  rows,
+  withOldDatabases,
+} from './old-daemon';
 import { LIVE, SPECIFICATION, VM, VOLUMES } from './old-databases';
-import { type OldFamily, oldStatements } from './old-statements';
+import { oldStatements } from './old-statements';
 
-const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
+withOldDatabases();
+
 const OPERATIONS = 100;
-const FAMILIES = [
-  ['specification', SPECIFICATION],
-  ['migrated', MIGRATED],
-  ['live', LIVE],
-  ['production', PRODUCTION],
-] as const;
-
-let server: Mariadb;
-let databases = 0;
-const pools: Database[] = [];
-beforeAll(async () => {
-  server = await startMariadb();
-});
-// The server has room for the connections of a few pools.
-afterEach(() => Promise.all(pools.splice(0).map((pool) => pool.close())));
-afterAll(() => server.stop());
-
-async function databaseWith(statements: readonly string[]): Promise<Dsn> {
-  databases += 1;
-  const dsn = parseDsn((await server.createDatabase(`family_${databases}`)).dsn);
-  for (const statement of statements) await server.query(statement, [], dsn.database);
-  return dsn;
-}
-
-async function rows(dsn: Dsn, sql: string): Promise<Record<string, unknown>[]> {
-  return (await server.query(sql, [], dsn.database)) as Record<string, unknown>[];
-}
-
-/** Which statements were refused, and why. */
-async function refusals(dsn: Dsn, family: OldFamily, round: number): Promise<Map<string, string>> {
-  const refused = new Map<string, string>();
-  for (const { by, what, sql } of oldStatements(family, round))
-    await server
-      .query(sql, [], dsn.database)
-      .catch((error: unknown) => refused.set(`${by} ${what}`, messageOf(error)));
-  return refused;
-}
-
-interface Begun {
-  readonly ledger: Ledger;
-  readonly epoch: Epoch;
-}
-
-/** The daemon starts: schema, ownership, what is left. */
-async function begin(dsn: Dsn, appliance = APPLIANCE): Promise<Begun> {
-  const begun = await own(dsn, appliance);
-  await begun.ledger.resumable(begun.epoch);
-  return begun;
-}
-
-async function own(dsn: Dsn, appliance: string): Promise<Begun> {
-  await migrate(dsn, silentLogger);
-  const pool = openPool(dsn);
-  pools.push(pool);
-  const ledger = new MysqlLedger(pool, Date.now);
-  return { ledger, epoch: await ledger.takeOver(appliance, 'test') };
-}
-
-async function statementsSent(dsn: Dsn): Promise<number> {
-  const [row] = await rows(dsn, "SHOW GLOBAL STATUS LIKE 'Questions'");
-  return Number(row?.Value);
-}
 
 const volumeOf = (n: number) => `b0000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
@@ -361,166 +306,6 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
   });
 });
 
-describe('operations of ours that had not ended when somebody went back to the old daemon', () => {
-  const [A, B] = VOLUMES;
-  /** One that executes on A, one that waits behind it, and one that waits on B. */
-  async function unfinished(dsn: Dsn): Promise<{ executing: string; waiting: readonly string[] }> {
-    const { ledger, epoch } = await begin(dsn);
-    const begun = detach(A);
-    await ledger.accept(epoch, begun);
-    await ledger.claim(epoch, 1);
-    const waiting = [remove(A), detach(B)];
-    for (const input of waiting) await ledger.accept<'delete' | 'detach'>(epoch, input);
-    return { executing: begun.id, waiting: waiting.map(({ id }) => id) };
-  }
-
-  it('go on while it has accepted nothing', async () => {
-    const dsn = await databaseWith(SPECIFICATION);
-    const { executing, waiting } = await unfinished(dsn);
-    const { ledger, epoch } = await begin(dsn);
-    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held: null }]);
-    expect((await ledger.claim(epoch, 9)).map(({ operation }) => operation.id)).toEqual([waiting[1]]);
-  });
-
-  it('are not gone on with after it has worked: what was begun is held, what waited ends', async () => {
-    const dsn = await databaseWith(SPECIFICATION);
-    const { executing, waiting } = await unfinished(dsn);
-    await refusals(dsn, 'specification', 1);
-
-    const { ledger, epoch } = await begin(dsn);
-    const held = expect.stringContaining('the previous daemon has worked here since');
-    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held }]);
-    expect(await ledger.claim(epoch, 9)).toEqual([]);
-    for (const id of waiting) {
-      const error = expect.stringContaining('Nothing was done of it');
-      expect(await ledger.readOperation(id)).toMatchObject({
-        status: 'failed',
-        errorCode: 'OPERATION_ABANDONED',
-        error,
-        completedAt: expect.any(Number),
-      });
-      expect((await ledger.readJournal(id)).at(-1)).toMatchObject({ state: 'failed', data: { error } });
-    }
-    expect((await ledger.counts(APPLIANCE)).byStatus.pending).toBe(0);
-
-    // What a person has released goes on, whoever owns the appliance later; so does what was accepted since.
-    await ledger.retryHeld(epoch, executing);
-    const fresh = detach(B);
-    await ledger.accept(epoch, fresh);
-    const next = await begin(dsn);
-    expect(await next.ledger.resumable(next.epoch)).toMatchObject([{ id: executing, held: null }]);
-    const claimed = await next.ledger.claim(next.epoch, 9);
-    expect(claimed.map(({ operation }) => operation.id)).toEqual([fresh.id]);
-  });
-
-  it('end in a few statements, however many have waited, and are counted', async () => {
-    const dsn = await databaseWith(SPECIFICATION);
-    const { waiting } = await unfinished(dsn);
-    const many = 400;
-    await rows(
-      dsn,
-      `INSERT INTO volume_operations (id, appliance_id, type, status, volume_id, request, created_at)
-       SELECT CONCAT('many-', seq), '${APPLIANCE}', 'detach', 'pending', CONCAT('volume-', seq), '{}', '2026-01-15 12:00:00'
-       FROM seq_1_to_${many}`,
-    );
-    await rows(
-      dsn,
-      `INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
-       SELECT '${APPLIANCE}', CONCAT('many-', seq), 1, 'operation', 'pending', '{}' FROM seq_1_to_${many}`,
-    );
-    await refusals(dsn, 'specification', 1);
-    const { ledger, epoch } = await own(dsn, APPLIANCE);
-    const before = await statementsSent(dsn);
-    await ledger.resumable(epoch);
-    expect((await statementsSent(dsn)) - before).toBeLessThan(many / 4);
-    for (const id of [...waiting, 'many-1', `many-${many}`]) {
-      expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
-      expect(await ledger.readJournal(id)).toMatchObject([{ state: 'pending' }, { state: 'failed' }]);
-    }
-    expect((await ledger.counts(APPLIANCE)).byStatus.pending).toBe(0);
-    const ended = `SELECT type, status, operations FROM volume_operation_totals WHERE appliance_id = '${APPLIANCE}'`;
-    expect(await rows(dsn, `${ended} ORDER BY type`)).toMatchObject([
-      { type: 'delete', status: 'failed', operations: 1 },
-      { type: 'detach', status: 'failed', operations: many + 1 },
-    ]);
-  });
-
-  it('are not gone on with either where another appliance with the same database was started in between', async () => {
-    const dsn = await databaseWith(SPECIFICATION);
-    const { executing, waiting } = await unfinished(dsn);
-    await refusals(dsn, 'specification', 1);
-
-    const other = await begin(dsn, 'another-appliance');
-    expect(await other.ledger.readAdoption(other.epoch)).toMatchObject({ shownAt: null });
-    await other.ledger.noteAdoptionShown(other.epoch);
-    const { ledger, epoch } = await begin(dsn);
-    const held = expect.stringContaining('the previous daemon has worked here since');
-    expect(await ledger.resumable(epoch)).toMatchObject([{ id: executing, held }]);
-    expect(await ledger.claim(epoch, 9)).toEqual([]);
-    for (const id of waiting)
-      expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
-    expect(await ledger.readAdoption(epoch), 'shown is shown').toMatchObject({ shownAt: expect.any(Number) });
-  });
-});
-
-/** Definitions and rows of all tables, with triggers, views and routines: whatever a change would show in. */
-async function wholeDatabase(dsn: Dsn): Promise<unknown> {
-  const found: unknown[] = [];
-  for (const table of await rows(dsn, 'SHOW FULL TABLES')) {
-    const [name, kind] = Object.values(table).map(String);
-    found.push(await rows(dsn, `SHOW CREATE TABLE ${name}`));
-    if (kind === 'BASE TABLE') found.push(await rows(dsn, `SELECT * FROM ${name}`));
-  }
-  for (const [what, schema] of [
-    ['triggers', 'trigger_schema'],
-    ['routines', 'routine_schema'],
-  ])
-    found.push(await rows(dsn, `SELECT * FROM information_schema.${what} WHERE ${schema} = DATABASE()`));
-  return found;
-}
-
-describe.each([...FAMILIES, ['empty', []]] as const)(
-  'volumectl adopt, before anything is done: %s',
-  (family, statements) => {
-    const elsewhere = ['--url', 'http://127.0.0.1:9'];
-    const environment = ({ user, password, database }: Dsn) => ({
-      DATABASE_DSN: `${user}:${password}@tcp(${server.host}:${server.port})/${database}`,
-      OMA_VM_ID: VM,
-      NBD_BACKEND: 'none',
-    });
-
-    it('--plan shows what will be done, and changes nothing', async () => {
-      const dsn = await databaseWith(statements);
-      const before = await wholeDatabase(dsn);
-      const { code, out, error } = await volumectl(['adopt', '--plan', ...elsewhere], environment(dsn));
-      expect({ code, error }).toEqual({ code: 0, error: '' });
-      const unfinished = family === 'empty' ? [] : ['aa-third', 'bb-fourth', 'cc-fifth'];
-      const hasExports = family !== 'empty' && family !== 'specification';
-      const hasOthers = family === 'live' || family === 'production';
-      expect(JSON.parse(out)).toMatchObject({
-        adopted: false,
-        mappings: family === 'empty' ? 0 : 2,
-        exports: hasExports ? 1 : 0,
-        other_exports: hasOthers ? ['migration-old-name', `migration-vol-${VOLUMES[2]}`] : [],
-        ends_as_failed: unfinished.map((id) => ({ id })),
-        not_judged: [expect.stringContaining(family === 'empty' ? 'which VM this is' : 'cloudstack')],
-      });
-      expect(await wholeDatabase(dsn)).toEqual(before);
-    });
-
-    it('--undo says that there is nothing to undo, and changes nothing of an adopted database', async () => {
-      const dsn = await databaseWith(statements);
-      await begin(dsn);
-      const before = await wholeDatabase(dsn);
-      const { code, error } = await volumectl(['adopt', '--undo', ...elsewhere], environment(dsn));
-      expect(code).toBe(0);
-      expect(error).toContain('Nothing to undo');
-      expect(error).toContain('systemctl disable --now volume-daemon volume-daemon-nbd.socket');
-      expect(await wholeDatabase(dsn)).toEqual(before);
-    });
-  },
-);
-
 it('an Idempotency-Key that another program has written with a blank at its end is the same key', async () => {
   const dsn = await databaseWith(SPECIFICATION);
   const { ledger, epoch } = await begin(dsn);
@@ -577,22 +362,6 @@ it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci'])(
   },
 );
 
-it('a fresh database was not adopted, before the old daemon has worked with it', async () => {
-  const dsn = await databaseWith([]);
-  const { ledger, epoch } = await begin(dsn);
-  await ledger.accept(epoch, attach(VOLUMES[0], APPLIANCE));
-  const adoption = async () => {
-    const now = await begin(dsn);
-    return now.ledger.readAdoption(now.epoch);
-  };
-  expect(await adoption()).toBeNull();
-  await refusals(dsn, 'specification', 1);
-  const early = new MysqlLedger(pools.at(-1) ?? openPool(dsn), Date.now);
-  const epochOf = await early.takeOver(APPLIANCE, 'test');
-  expect(await early.readAdoption(epochOf), 'nobody has looked yet').toMatchObject({ shownAt: null });
-  expect(await adoption()).toMatchObject({ shownAt: null });
-});
-
 it.each([
   ['migrated', MIGRATED],
   ['live', LIVE],
@@ -623,7 +392,7 @@ it.each([
       ...aside,
       "DELETE FROM volume_daemon_migrations WHERE id LIKE '012%'",
     ];
-    for (const statement of earlier) await server.query(statement, [], dsn.database);
+    for (const statement of earlier) await rows(dsn, statement);
     expect(await migrate(dsn, silentLogger)).toEqual(['012-old-family']);
     expect(await rows(dsn, 'SELECT export_name FROM nbd_exports ORDER BY export_name')).toEqual(whole);
     await begin(dsn);
