@@ -112,7 +112,7 @@ export class ExportService {
     const mapping = await this.requireMapping(volumeId, applianceVmId);
     const device = await this.verifiedDevice(mapping);
     refuseElsewhere(volumeId, volume.vmId, applianceVmId);
-    this.refuseWrongSize(volumeId, device, volume.size);
+    refuseWrongSize(volumeId, device, volume.size, this.parts.sizeToleranceBytes);
     const target = targetOf(volumeId, device, readOnly);
     const before = await this.parts.ledger().readExport(volumeId);
     // Who is connected keeps the access that it has: a writer would go on writing to a read-only export.
@@ -215,16 +215,6 @@ export class ExportService {
     );
   }
 
-  private refuseWrongSize(id: string, device: Device, size: number | null): void {
-    const fit = compareSize(device.size, size, this.parts.sizeToleranceBytes);
-    if (fit === 'fits') return;
-    throw new DaemonError(
-      fit === 'smaller' ? 'DEVICE_TOO_SMALL' : 'DEVICE_IDENTITY_MISMATCH',
-      `${device.path} has ${device.size} bytes where CloudStack says ${size ?? 'nothing'}; ${sizeRemedy(fit, device.path, id)}`,
-      { details: { volume_id: id, device_path: device.path, device_size: device.size, volume_size: size } },
-    );
-  }
-
   private async verifiedDevice(mapping: Mapping): Promise<Device> {
     const { device, reason } = verifiedDevice(mapping, await this.parts.watcher.scan());
     if (device !== null) return device;
@@ -253,6 +243,22 @@ export function refuseElsewhere(volumeId: string, vmId: string | null, appliance
     'DEVICE_IDENTITY_MISMATCH',
     `Volume ${volumeId} is detached in CloudStack, so its disk here (ghost disk) is not exported`,
     { details },
+  );
+}
+
+/** Sizes in bytes, null: CloudStack says none. Throws DEVICE_TOO_SMALL and DEVICE_IDENTITY_MISMATCH. */
+export function refuseWrongSize(
+  volumeId: string,
+  { path, size }: Device,
+  volumeSize: number | null,
+  toleranceBytes: number,
+): void {
+  const fit = compareSize(size, volumeSize, toleranceBytes);
+  if (fit === 'fits') return;
+  throw new DaemonError(
+    fit === 'smaller' ? 'DEVICE_TOO_SMALL' : 'DEVICE_IDENTITY_MISMATCH',
+    `${path} has ${size} bytes where CloudStack says ${volumeSize ?? 'nothing'}; ${sizeRemedy(fit, path, volumeId)}`,
+    { details: { volume_id: volumeId, device_path: path, device_size: size, volume_size: volumeSize } },
   );
 }
 

@@ -6,7 +6,7 @@ import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from '../devices/device';
 import { verifyIdentity } from '../devices/identity';
 import { type ExportServer, type ExportTarget, rowOf, targetOf } from '../exports/export-server';
-import { refuseElsewhere } from '../exports/export-service';
+import { refuseElsewhere, refuseWrongSize } from '../exports/export-service';
 import { isReadOnly, isWithdrawn } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, Ledger } from '../model/ledger';
@@ -45,7 +45,7 @@ export async function isOvertaken(
 }
 
 /** What the repairs were planned by. */
-type Observed = Pick<Observation, 'applianceVmId' | 'volumes'>;
+type Observed = Pick<Observation, 'applianceVmId' | 'volumes' | 'sizeToleranceBytes'>;
 
 /** The progress of one repair. */
 interface Progress {
@@ -142,7 +142,7 @@ async function applyStep(
 /**
  * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. To publish takes seconds:
  * whoever has withdrawn the export by then, or given it another access, has the last word. Throws
- * DEVICE_IDENTITY_MISMATCH, VOLUME_ATTACHED_ELSEWHERE and VOLUME_NOT_FOUND.
+ * DEVICE_IDENTITY_MISMATCH, DEVICE_TOO_SMALL, VOLUME_ATTACHED_ELSEWHERE and VOLUME_NOT_FOUND.
  */
 async function publish(
   parts: ApplyParts,
@@ -162,7 +162,7 @@ async function publish(
     if (published !== null && published.readOnly === readOnly)
       return rowOf(published, exports.portOf(published), metadata);
     await requireSameDisk(parts, step);
-    await requireHere(parts, step.volumeId, observed);
+    await requireFitsHere(parts, step, observed);
     published = targetOf(step.volumeId, step.device, readOnly);
     await exports.publish(published);
   }
@@ -181,20 +181,23 @@ async function requireSameDisk(
 }
 
 /**
- * The list that the export was planned by may be older than what somebody has done with the volume, and its disk here
- * then a ghost: CloudStack is asked for it once more. One that cannot be asked, or does not show it, contradicts nothing;
- * where it could not be asked for the list either, exports that are known to be right were planned only.
+ * The list that the export was planned by may be older than what somebody has done with the volume: its disk here is
+ * then a ghost, or too small. So CloudStack is asked for it once more. One that cannot be asked, or does not show it,
+ * contradicts nothing; where it could not be asked for the list either, exports that are known to be right were planned
+ * only.
  */
-async function requireHere(
+async function requireFitsHere(
   { cloud }: ApplyParts,
-  volumeId: string,
-  { applianceVmId, volumes }: Observed,
+  { volumeId, device }: Extract<RepairStep, { kind: 'publish' }>,
+  { applianceVmId, volumes, sizeToleranceBytes }: Observed,
 ): Promise<void> {
   if (volumes === null) return;
   const now = await lookUpVolume(cloud, volumeId, applianceVmId).catch((error: unknown) => {
     if (error instanceof CloudError) return null;
     throw error;
   });
-  if (now !== null && now.kind !== 'unknown')
-    refuseElsewhere(volumeId, requireVolume(now, volumeId).vmId, applianceVmId);
+  if (now === null || now.kind === 'unknown') return;
+  const volume = requireVolume(now, volumeId);
+  refuseElsewhere(volumeId, volume.vmId, applianceVmId);
+  refuseWrongSize(volumeId, device, volume.size, sizeToleranceBytes);
 }

@@ -245,6 +245,20 @@ describe('the second look at what seems wrong', () => {
     },
   );
 
+  it('nor for one that was made larger since the list, whose disk here has not grown yet', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    appliance.exports.links.delete(exportName(id));
+    afterTheList(appliance, () => {
+      const volume = appliance.model.volumes.find((one) => one.id === id);
+      if (volume) volume.size *= 2;
+    });
+    const report = await run(appliance);
+    expect(told(report)).toEqual(['missing-export failed']);
+    expect(report.drifts[0]?.message).toContain('CloudStack says');
+    expect(appliance.exports.links.has(exportName(id))).toBe(false);
+  });
+
   it('one that CloudStack cannot be asked about again is opened as its list says', async () => {
     const { appliance, id } = await withUnmapped();
     await run(appliance);
