@@ -17,7 +17,7 @@ import type {
 import type { Action } from '../action';
 import type { ActiveSteps } from '../active-steps';
 import { decide } from '../decide';
-import type { Facts } from '../decision';
+import type { Facts, Guards } from '../decision';
 import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
@@ -368,6 +368,7 @@ export class OperationRun implements RunContext {
   learn(more: Facts): void {
     if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
     if (more.snapshot?.kind === 'seen') this.stages.delete('snapshot-not-visible');
+    if (more.guards && !hidesSomething(more.guards)) this.stages.delete(`not-shown:${more.guards.jobId}`);
     this.facts = { ...this.facts, ...more };
   }
 
@@ -402,4 +403,9 @@ export class OperationRun implements RunContext {
     logEnd(this, status, error);
     return this.operation;
   }
+}
+
+/** Is something out of sight that the call depends on? */
+function hidesSomething({ volume, vm, snapshot }: Guards): boolean {
+  return [volume, vm, snapshot].some((found) => found?.kind === 'unknown');
 }

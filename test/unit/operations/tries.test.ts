@@ -154,6 +154,30 @@ describe('while its guards say "not now"', () => {
     expect(detach).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
     expect([rig.calls, rig.exported(id)]).toEqual([[], false]);
   });
+
+  it('a look that does not show the volume begins anew after one that does, however long the call has to wait', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const vmId = rig.vm('Running');
+    const { readVolume } = rig.cloud;
+    let looks = 0;
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step !== 'attach-volume' || state !== 'intent') return;
+      rig.setVmState(vmId, 'Migrating');
+      rig.cloud.readVolume = async (volumeId) => {
+        looks += 1;
+        return looks % 2 === 0 ? readVolume.call(rig.cloud, volumeId) : hidden();
+      };
+    });
+    const attach = await rig.request('attach', { volume_id: id, vm_id: vmId });
+    await rig.pass(2 * MINUTE_MS);
+    expect([(await rig.operation(attach)).status, rig.calls]).toEqual(['executing', []]);
+    expect(looks).toBeGreaterThan(4);
+    rig.cloud.readVolume = readVolume;
+    rig.setVmState(vmId, 'Running');
+    expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
 });
 
 describe('a look that contradicts what this operation has done', () => {
