@@ -98,6 +98,13 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   }
   if (s.facts.gone === undefined) return { do: 'await-gone', volumeId, timeoutMs: 0, leaves: false };
   if (!s.facts.gone)
-    return done(['the disk is present in the guest, so the volume stays attached; force-sync maps it']);
+    return done([`the disk is present in the guest, so the volume stays attached; ${howToMap(s)}`]);
   return { do: 'intend', step: UNDO, data: { ...plugData(volume.value), missing_only: true } };
+}
+
+/** Sync, and an attach of what is attached already, know a disk by its serial only. */
+function howToMap({ journal }: Situation): string {
+  return journal.done('map')?.serial === null
+    ? 'it shows no serial, so nothing maps it again: detach the volume and attach it again'
+    : 'force-sync maps it';
 }

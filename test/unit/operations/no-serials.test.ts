@@ -100,7 +100,17 @@ describe('a guest whose data disks show no serial', () => {
     const attach = await rig.run('attach', { volume_id: id, vm_id: rig.here });
     expect(attach).toMatchObject({ status: 'failed', errorCode: 'EXPORT_SERVER_UNHEALTHY' });
     expect(attach.error).toContain('the disk is present in the guest, so the volume stays attached');
+    expect(attach.error).toContain('nothing maps it again: detach the volume and attach it again');
     expect(rig.calls).toEqual(['attachVolume']);
+    rig.server.portTaken = false;
+    await rig.sync();
+    expect(await rig.ledger.readMapping(id)).toBeNull();
+    for (const done of [
+      await rig.run('detach', { volume_id: id }),
+      await rig.run('attach', { volume_id: id, vm_id: rig.here }),
+    ])
+      expect(done).toMatchObject({ status: 'completed' });
+    expect(rig.exported(id)).toBe(true);
   });
 
   describe('an attach that has failed and has plugged its disk all the same', () => {
