@@ -135,7 +135,10 @@ function forgetIfOld(run: RunContext, since: number): void {
   if (run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS) run.forget(['volume']);
 }
 
-/** A disk that was not found is judged by what CloudStack shows of the volume by now. */
+/**
+ * A disk that was not found is judged by what CloudStack shows of the volume by now; not by a resize or a revert, which
+ * have ended well by then.
+ */
 async function learnDevice(
   run: RunContext,
   { volume, timeoutMs }: Extract<Action, { do: 'await-device' }>,
@@ -144,7 +147,7 @@ async function learnDevice(
   const device = await awaitDevice(run, volume, timeoutMs);
   run.learn({ device });
   if (device.kind === 'found') forgetIfOld(run, since);
-  else run.forget(['volume']);
+  else if (run.operation.type !== 'resize' && run.operation.type !== 'revert') run.forget(['volume']);
 }
 
 async function readOffer(run: RunContext): Promise<void> {

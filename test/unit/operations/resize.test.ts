@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import { GIB, MINUTE_MS, Rig } from './rig';
 
 describe('a resize', () => {
@@ -37,6 +38,21 @@ describe('a resize', () => {
     await rig.pass(MINUTE_MS);
     await rig.sync();
     expect(rig.exported(volume.id)).toBe(false);
+  });
+
+  it('that has ended well is told so, also where the volume goes out of sight while the guest is waited for', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    rig.guest.resize = async () => {};
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'resize-volume' && state === 'finished')
+        void rig.clock.sleep(LIMITS.RESIZE_SETTLE_MS / 2).then(() => rig.hide(id));
+    });
+    expect(await rig.run('resize', { volume_id: id, size: 6 * GIB })).toMatchObject({
+      status: 'completed',
+      response: { size: 6 * GIB, warnings: [expect.stringContaining('does not show the new size')] },
+    });
   });
 
   it('on another VM is followed by the mapping, too', async () => {
