@@ -47,10 +47,10 @@ export async function abandonElsewhere(
       throw new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
     daemon = await neighbours.look(applianceId);
   }
-  const refuseFor = (owner: string | undefined) =>
-    owner === undefined || owner.startsWith(ABANDONS)
+  const refuseFor = (owner: string) =>
+    owner.startsWith(ABANDONS)
       ? refuse(
-          `of appliance ${applianceId}, of which somebody ${owner ?? ABANDONS} at this moment: try again`,
+          `of appliance ${applianceId}, of which somebody ${owner} at this moment: try again`,
           LIMITS.LEASE_MS / 1000,
         )
       : refuse(
@@ -69,6 +69,9 @@ export async function abandonElsewhere(
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code !== 'LEASE_LOST') throw error;
     // The lease of that appliance, which somebody has taken first: of our own nothing is lost.
-    throw refuseFor((await neighbours.look(applianceId))?.owner);
+    const now = await neighbours.look(applianceId);
+    if (now?.runs === true) throw refuseFor(now.owner);
+    // Who has ended by now is nobody to turn to.
+    throw refuse(`of appliance ${applianceId}, whose owner has just changed: try again`, 1);
   }
 }

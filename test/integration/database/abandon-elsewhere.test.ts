@@ -121,6 +121,23 @@ it('where their daemon comes back between the look and the take-over, it is name
   expect((await read(left.first)).status).toBe('executing');
 });
 
+it('where their daemon came back and has stopped again by then, nobody is sent to it', async () => {
+  const takeOver = ours.takeOver.bind(ours);
+  const comesAndGoes = vi.spyOn(ours, 'takeOver').mockImplementationOnce(async (...asked) => {
+    await theirs.releaseLease(await theirs.takeOver(OTHER_VM, 'their daemon again'));
+    return takeOver(...asked);
+  });
+  try {
+    await expect(abandon(left.first)).rejects.toMatchObject({
+      code: 'OPERATION_NOT_HELD',
+      message: expect.stringMatching(/whose owner has just changed: try again$/),
+    });
+  } finally {
+    comesAndGoes.mockRestore();
+  }
+  expect(await abandon(left.first)).toBe('released');
+});
+
 it('whether their daemon runs is not asked on the connection of the lease, whose node may lag behind the others', async () => {
   const seen = await ours.readOwner(OTHER_VM);
   await theirs.takeOver(OTHER_VM, 'their daemon again');
