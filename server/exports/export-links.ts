@@ -87,10 +87,16 @@ export class ExportLinks {
   /** Does the export exist already, as it should be? */
   async isRight(target: ExportTarget): Promise<boolean> {
     const plug = this.plugOf(target);
-    const leadsTo = await textOf(this.path(target));
-    if (plug === null) return leadsTo === target.devicePath;
-    const node = (await this.canNameNodes()) ? secondName(plug) : target.devicePath;
-    return leadsTo === plug && (await textOf(plug)) === node && (await isSameNode(node, target.devicePath));
+    if (!(await this.leadsTo(target))) return false;
+    return plug === null || (await textOf(plug)) === (await this.nodeOf(plug, target));
+  }
+
+  /** Does the export exist already, and lead to this disk? An earlier version may have made it in another way. */
+  async leadsTo(target: ExportTarget): Promise<boolean> {
+    const plug = this.plugOf(target);
+    const text = await textOf(this.path(target));
+    if (plug === null) return text === target.devicePath;
+    return text === plug && (await isSameNode(plug, target.devicePath));
   }
 
   /**
@@ -269,6 +275,11 @@ export class ExportLinks {
       if (!hasCode(error, 'ENOENT')) this.namesNodes = false;
       return null;
     }
+  }
+
+  /** Where the second link is to lead. */
+  private async nodeOf(plug: string, { devicePath }: ExportTarget): Promise<string> {
+    return (await this.canNameNodes()) ? secondName(plug) : devicePath;
   }
 
   private async canNameNodes(): Promise<boolean> {

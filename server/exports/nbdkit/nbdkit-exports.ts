@@ -78,8 +78,9 @@ export class NbdkitExports extends LinkedExports {
 
   protected async declare(target: ExportTarget): Promise<Declared> {
     this.wanted.assertCurrent(target);
-    const wasThere = await this.links.isRight(target);
-    const node = await (wasThere ? this.links.verify(target) : this.links.point(target));
+    const wasThere = await this.links.leadsTo(target);
+    const isRight = wasThere && (await this.links.isRight(target));
+    const node = await (isRight ? this.links.verify(target) : this.links.point(target));
     return { node, wasThere, trusted: true };
   }
 

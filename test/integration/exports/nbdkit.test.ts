@@ -15,7 +15,7 @@ import {
 } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
@@ -28,6 +28,7 @@ import { hasOpen } from '~/server/devices/sysfs/process-table';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
 import { exportName } from '~/server/model/export-name';
+import { withLimits } from '~/test/support/with-limits';
 
 /** The real nbdkit and its holder: bounds, deaths, and what live clients notice. */
 const run = promisify(execFile);
@@ -660,6 +661,34 @@ describe('a disk of the kernel leaves, and nobody has been told yet when the nex
     const nextClient = await open(next);
     expect(await firstByteOf(nextClient)).toBe(2);
     await nextClient.close();
+  }, 60_000);
+});
+
+describe('an export that an earlier version has made, which leads to the disk itself', () => {
+  it('stays when the server does not answer, and leads to the second name of the node from then on', async (context) => {
+    const number = await freeLoop();
+    if (typeof number === 'string') return context.skip(number);
+    try {
+      const volumeId = '00000000-0000-4000-8000-000000000009';
+      const [devicePath, name] = [`/dev/loop${number}`, exportName(volumeId)];
+      const plug = join(nbdkit.runDir, 'plugs', `7.loop${number}.${name}`);
+      const link = join(nbdkit.runDir, 'exports', name);
+      for (const path of [plug, link]) await mkdir(dirname(path), { recursive: true });
+      await symlink(devicePath, plug);
+      await symlink(plug, link);
+      const dev = (await readFile(`/sys/block/loop${number}/dev`, 'utf8')).trim();
+      const target = { name, volumeId, devicePath, size: SIZE, dev, diskseq: 7 };
+      await withLimits({ NBD_START_TIMEOUT_MS: 200 }, async () => {
+        server = create({ devDir: '/dev', diskseq: () => 7, holder: join(dir, 'not there') });
+        await expect(server.publish(target)).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY' });
+      });
+      const second = join('/dev/volume-daemon', basename(plug));
+      expect([await readlink(link), await readlink(plug), existsSync(second)]).toEqual([plug, second, true]);
+      await server.withdraw(name);
+      expect(existsSync(second)).toBe(false);
+    } finally {
+      await loopControl('REMOVE', number);
+    }
   }, 60_000);
 });
 
