@@ -93,37 +93,47 @@ interface Look {
   readonly doubts: ReadonlyMap<string, string>;
 }
 
-/** What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less. Throws CloudError. */
+/**
+ * What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less: for the list, and for what it leaves
+ * out as long as there is time. Throws CloudError.
+ */
 async function inTime(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Promise<Evidence<Look>> {
   const done = new AbortController();
+  let isLate = false;
   const late = parts.clock.sleep(LIMITS.VM_VOLUMES_LOOK_MS, done.signal).then(() => {
+    isLate = true;
     throw new DaemonError('CLOUDSTACK_UNAVAILABLE', 'CloudStack has not answered in time', {
       retryAfterSeconds: 5,
     });
   });
+  // One that cannot be asked about, or not in time, does not hide what the list shows of the others.
+  const doubt = (id: string) =>
+    (isLate ? late : Promise.race([doubtOf(parts, id, vmId), late])).catch(notAsked);
   try {
-    return await Promise.race([look(parts, vmId, mapped), late]);
+    const shown = await Promise.race([look(parts, vmId), late]);
+    if (shown.kind !== 'seen') return shown;
+    const list = shown.value;
+    const listed = new Set(list.filter((volume) => volume.vmId === vmId).map(({ id }) => id));
+    const missing = [...mapped].filter((id) => !listed.has(id));
+    const answers = await mapConcurrent(
+      missing,
+      LIMITS.PROBES_AT_ONCE,
+      async (id) => [id, await doubt(id)] as const,
+    );
+    const doubts = answers.flatMap(([id, why]) => (why === null ? [] : [[id, why] as const]));
+    return seen({ list, doubts: new Map(doubts) }, shown.at, shown.by);
   } finally {
     done.abort();
   }
 }
 
 /** The list of a VM that is not visible to the key is empty, whatever it has. Throws CloudError. */
-async function look(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Promise<Evidence<Look>> {
-  const { cloud, applianceVmId } = parts;
+async function look(
+  { cloud, applianceVmId }: Parts,
+  vmId: string,
+): Promise<Evidence<readonly CloudVolume[]>> {
   const vm = await lookUpVm(cloud, vmId, applianceVmId());
-  if (vm.kind !== 'seen') return vm;
-  const list = await cloud.listVolumes({ vmId });
-  const listed = new Set(list.filter((volume) => volume.vmId === vmId).map(({ id }) => id));
-  const missing = [...mapped].filter((id) => !listed.has(id));
-  const answers = await mapConcurrent(
-    missing,
-    LIMITS.PROBES_AT_ONCE,
-    // One that cannot be asked about does not hide what the list shows of the others.
-    async (id) => [id, await doubtOf(parts, id, vmId).catch(notAsked)] as const,
-  );
-  const doubts = answers.flatMap(([id, doubt]) => (doubt === null ? [] : [[id, doubt] as const]));
-  return seen({ list, doubts: new Map(doubts) }, vm.at, vm.by);
+  return vm.kind === 'seen' ? seen(await cloud.listVolumes({ vmId }), vm.at, vm.by) : vm;
 }
 
 function notAsked(error: unknown): string {

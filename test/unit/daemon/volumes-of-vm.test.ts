@@ -26,7 +26,7 @@ interface World {
   readonly appliance?: Evidence<CloudVm>;
   readonly mapped?: readonly Mapping[];
   /** What is said of the volume with the row when it is asked for by its id; on the VM by default. */
-  readonly byId?: Evidence<CloudVolume> | Error;
+  readonly byId?: Evidence<CloudVolume> | Error | Promise<never>;
 }
 
 const here = seen({} as CloudVm, NOW, 'cloudstack');
@@ -138,6 +138,14 @@ describe('the volumes of another VM', () => {
     const { volumes, incomplete } = await ask(async () => [root, shown(LEFT)], { byId });
     expect(volumes.map(({ volumeId }) => volumeId)).toEqual([MAPPED, LEFT]);
     expect(volumes[0]?.doubt).toContain('could not be asked about: too many requests');
+    expect([volumes[1]?.doubt, incomplete]).toEqual([null, null]);
+  });
+
+  it('are all listed where one of them is not answered about in time: whoever destroys the VM must see the others', async () => {
+    const byId = new Promise<never>(() => {});
+    const { volumes, incomplete } = await ask(async () => [root, shown(LEFT)], { byId });
+    expect(volumes.map(({ volumeId }) => volumeId)).toEqual([MAPPED, LEFT]);
+    expect(volumes[0]?.doubt).toContain('could not be asked about: CloudStack has not answered in time');
     expect([volumes[1]?.doubt, incomplete]).toEqual([null, null]);
   });
 
