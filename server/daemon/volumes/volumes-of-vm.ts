@@ -6,7 +6,7 @@ import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Evidence, seen, unknown } from '../../model/evidence';
 import type { Ledger } from '../../model/ledger';
-import { isTerminal, type Mapping } from '../../model/operation';
+import { isTerminal, type Mapping, type Operation } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 
 type Row = Pick<
@@ -64,7 +64,7 @@ export async function withUnmapped(
   const roots = unmapped.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
   const own = roots.length === 0 ? new Set() : await parts.ledger.ownVolumes(roots);
   const wanted = unmapped.filter(({ id, type }) => type !== 'ROOT' || own.has(id));
-  const settled = await mapConcurrent(wanted, LIMITS.PROBES_AT_ONCE, ({ id }) => isSettled(parts, id));
+  const settled = await mapConcurrent(wanted, LIMITS.PROBES_AT_ONCE, ({ id }) => isThere(parts, id, vmId));
   const added = wanted.filter((_, index) => settled[index]);
   const moving = wanted.filter((_, index) => !settled[index]).map(({ id }) => id);
   // The same list that a cleanup does not believe: a key that does not see the root disk may not see others either.
@@ -164,10 +164,28 @@ function saysOtherwise(volume: Evidence<CloudVolume>, vmId: string): string | nu
   }
 }
 
+/**
+ * Is the list right about a volume that it shows on the VM? An attach to that VM, whether it runs or has just failed, says
+ * the same: whoever gives up waiting for it asks for the volumes, and destroys the VM.
+ */
+async function isThere(parts: Parts, volumeId: string, vmId: string): Promise<boolean> {
+  const last = await lastOn(parts, volumeId);
+  const isAttach = last?.type === 'attach' && last.request.vm_id === vmId;
+  return isAttach || hasSettled(parts, last);
+}
+
 /** A list may be older than the last operation: one that has just detached the volume is believed. */
-async function isSettled({ ledger, clock }: Parts, volumeId: string): Promise<boolean> {
+async function isSettled(parts: Parts, volumeId: string): Promise<boolean> {
+  return hasSettled(parts, await lastOn(parts, volumeId));
+}
+
+async function lastOn({ ledger }: Parts, volumeId: string): Promise<Operation | undefined> {
   const [last] = await ledger.listOperations({ volumeId, limit: 1 });
-  if (!last) return true;
+  return last;
+}
+
+function hasSettled({ clock }: Parts, last: Operation | undefined): boolean {
+  if (last === undefined) return true;
   return isTerminal(last.status) && Math.abs(clock.now() - last.updatedAt) >= LIMITS.READ_SETTLE_MS;
 }
 

@@ -20,7 +20,7 @@ const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, c
 const told = { ...row, doubt: null };
 
 interface World {
-  readonly last?: Pick<Operation, 'status' | 'updatedAt'>;
+  readonly last?: Pick<Operation, 'status' | 'updatedAt'> & Partial<Pick<Operation, 'type' | 'request'>>;
   readonly own?: string;
   readonly vm?: Evidence<CloudVm>;
   readonly appliance?: Evidence<CloudVm>;
@@ -81,6 +81,21 @@ describe('the volumes of another VM', () => {
       const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last });
       expect(volumes).toHaveLength(count);
       expect(incomplete).toEqual(count === 2 ? null : expect.stringContaining(LEFT));
+    },
+  );
+
+  it.each([
+    ['attach', 'executing', VM, true],
+    ['attach', 'failed', VM, true],
+    ['attach', 'executing', 'other', false],
+    ['detach', 'completed', VM, false],
+  ] as const)(
+    'after a young %s (%s) to %s: what an attach has brought there is lost with the VM where it is left out',
+    async (type, status, to, isListed) => {
+      const last = { type, status, request: { volume_id: LEFT, vm_id: to }, updatedAt: NOW - 1 };
+      const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last, mapped: [] });
+      expect(volumes.map(({ volumeId }) => volumeId)).toEqual(isListed ? [LEFT] : []);
+      expect(incomplete).toEqual(isListed ? null : expect.stringContaining(LEFT));
     },
   );
 
