@@ -166,12 +166,14 @@ function saysOtherwise(volume: Evidence<CloudVolume>, vmId: string): string | nu
 
 /**
  * Is the list right about a volume that it shows on the VM? An attach to that VM, whether it runs or has just failed, says
- * the same: whoever gives up waiting for it asks for the volumes, and destroys the VM.
+ * the same, and a detach that has not come to its end does not contradict it: whoever gives up waiting for either asks for
+ * the volumes, and destroys the VM.
  */
 async function isThere(parts: Parts, volumeId: string, vmId: string): Promise<boolean> {
   const last = await lastOn(parts, volumeId);
   const isAttach = last?.type === 'attach' && last.request.vm_id === vmId;
-  return isAttach || hasSettled(parts, last);
+  const isFailedDetach = last?.type === 'detach' && ['failed', 'cancelled'].includes(last.status);
+  return isAttach || isFailedDetach || hasSettled(parts, last);
 }
 
 /** A list may be older than the last operation: one that has just detached the volume is believed. */

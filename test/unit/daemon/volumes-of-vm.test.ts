@@ -88,9 +88,11 @@ describe('the volumes of another VM', () => {
     ['attach', 'executing', VM, true],
     ['attach', 'failed', VM, true],
     ['attach', 'executing', 'other', false],
+    ['detach', 'failed', VM, true],
+    ['detach', 'executing', VM, false],
     ['detach', 'completed', VM, false],
   ] as const)(
-    'after a young %s (%s) to %s: what an attach has brought there is lost with the VM where it is left out',
+    'after a young %s (%s) to %s: what stands there still, or already, is lost with the VM where it is left out',
     async (type, status, to, isListed) => {
       const last = { type, status, request: { volume_id: LEFT, vm_id: to }, updatedAt: NOW - 1 };
       const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last, mapped: [] });
