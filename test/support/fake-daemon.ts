@@ -378,7 +378,7 @@ export class FakeDaemon implements Daemon {
         look: async () => ({ volumes, absent: new Map(), hidden: new Map(), unavailable: [] }),
       },
       clock: { ...systemClock, now: () => NOW },
-      ledger: () => ({ listMappings: async () => this.mappings }),
+      ledger: () => ({ listMappings: async () => this.mappings, listOperations: async () => [] }),
       applianceVmId: () => null,
     };
   }

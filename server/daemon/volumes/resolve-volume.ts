@@ -7,6 +7,7 @@ import { LIMITS } from '../../core/limits';
 import type { Ledger } from '../../model/ledger';
 import { requireAppliance } from '../../sync/read-cloud';
 import type { VolumeCatalogue } from '../../sync/volume-catalogue';
+import { lookUpShown } from './volume-evidence';
 
 /** How a reference has named its volume. */
 export type MatchedBy = 'id' | 'id-prefix' | 'name';
@@ -22,7 +23,7 @@ interface Parts {
   readonly cloud: Pick<Cloud, 'listVolumes' | 'readVolume' | 'readVm'>;
   readonly catalogue: Pick<VolumeCatalogue, 'look'>;
   readonly clock: Clock;
-  ledger(): Pick<Ledger, 'listMappings'>;
+  ledger(): Pick<Ledger, 'listMappings' | 'listOperations'>;
   applianceVmId(): string | null;
 }
 
@@ -51,7 +52,7 @@ export async function resolveVolume(parts: Parts, reference: string): Promise<Re
   const at = parts.clock.now();
   const whole = reference.toLowerCase();
   if (isUuid(whole)) {
-    const volume = await lookUpVolume(parts.cloud, whole, parts.applianceVmId());
+    const volume = await lookUpShown(parts, whole);
     return { volume: requireVolume(volume, whole), matchedBy: 'id', at };
   }
   const candidates = ID_PREFIX.test(reference)

@@ -44,6 +44,13 @@ interface EvidenceParts {
   applianceVmId(): string | null;
 }
 
+interface Shown {
+  ledger(): Pick<Ledger, 'listOperations'>;
+  readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
+  readonly clock: Clock;
+  applianceVmId(): string | null;
+}
+
 /** Asks all four concurrently. Never throws: that a witness cannot be asked is part of the result. */
 export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Promise<VolumeEvidence> {
   const ask = async <T>(by: Witness, question: () => Promise<Evidence<T>>): Promise<Evidence<T>> => {
@@ -75,10 +82,7 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
  * The volume as CloudStack shows it; absent also when it is not shown and a completed delete of ours has
  * removed it. Throws CloudError.
  */
-export async function lookUpShown(
-  parts: Pick<EvidenceParts, 'ledger' | 'cloud' | 'clock' | 'applianceVmId'>,
-  volumeId: string,
-): Promise<VolumeEvidence['cloudstack']> {
+export async function lookUpShown(parts: Shown, volumeId: string): Promise<VolumeEvidence['cloudstack']> {
   const shown = await lookUpVolume(parts.cloud, volumeId, parts.applianceVmId());
   try {
     const known = await knowOwnDelete(parts.ledger(), volumeId, shown);
@@ -96,7 +100,7 @@ const PROVE_IT: readonly string[] = ['create', 'attach', 'recover'] satisfies Op
  * as the operations themselves judge by then, that proves nothing. Throws DATABASE_UNAVAILABLE.
  */
 async function unlessJustMade(
-  { ledger, clock }: Pick<EvidenceParts, 'ledger' | 'clock'>,
+  { ledger, clock }: Pick<Shown, 'ledger' | 'clock'>,
   volumeId: string,
   shown: VolumeEvidence['cloudstack'],
 ): Promise<VolumeEvidence['cloudstack']> {

@@ -1,5 +1,5 @@
 import { type Cloud, CloudError, type CloudSnapshot, type CloudVolume } from '../../cloudstack/cloud';
-import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
+import { requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
@@ -81,13 +81,13 @@ export class VolumeQueries {
    * VOLUME_NOT_VISIBLE as `describe`, because an empty list alone proves nothing. Throws CloudError.
    */
   async snapshots(volumeId: string): Promise<CloudSnapshot[]> {
-    const { cloud, applianceVmId } = this.parts;
+    const { cloud } = this.parts;
     const listed = await cloud.listSnapshots({ volumeId }).catch((error: unknown) => {
       // CloudStack refuses the list of a volume that never was.
       if (error instanceof CloudError && error.kind === 'parameter') return [];
       throw error;
     });
-    if (listed.length === 0) requireVolume(await lookUpVolume(cloud, volumeId, applianceVmId()), volumeId);
+    if (listed.length === 0) requireVolume(await lookUpShown(this.parts, volumeId), volumeId);
     const takenAt = ({ created }: CloudSnapshot) => (created === null ? 0 : Date.parse(created));
     return listed.sort((a, b) => takenAt(b) - takenAt(a));
   }

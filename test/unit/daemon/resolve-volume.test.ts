@@ -58,7 +58,7 @@ function resolve(reference: string, { volumes, hidden = [], sees = true }: World
         }),
       },
       clock: systemClock,
-      ledger: () => ({ listMappings: async () => [] }),
+      ledger: () => ({ listMappings: async () => [], listOperations: async () => [] }),
       applianceVmId: () => VM,
     },
     reference,

@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
+import { LIMITS } from '~/server/core/limits';
 import { VolumeQueries } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceSnapshot } from '~/server/devices/device';
+import { absent, seen } from '~/server/model/evidence';
 import type { Mapping } from '~/server/model/operation';
-import { APPLIANCE, mapping, OTHER_VM, snapshot, VOLUME } from '~/test/support/canned';
+import { APPLIANCE, mapping, NOW, OTHER_VM, snapshot, VOLUME } from '~/test/support/canned';
 
 /** What callers are told of a disk before the guest was read for the first time after a start. */
 let guest: DeviceSnapshot;
@@ -60,3 +62,28 @@ it('a mapping to another VM needs no look at this guest', async () => {
   row = mapping(VOLUME, OTHER_VM);
   expect(await queries.mapping(VOLUME)).toEqual(row);
 });
+
+it.each([
+  ['its snapshots', (about: VolumeQueries) => about.snapshots(VOLUME)],
+  ['what its id means', (about: VolumeQueries) => about.resolve(VOLUME)],
+])(
+  '%s: a volume that was made right now, and that another management server denies, is not known',
+  async (_, ask) => {
+    const made = { id: 'op', type: 'create', status: 'completed', updatedAt: NOW };
+    const clock = { now: () => NOW };
+    const about = new VolumeQueries({
+      ...parts,
+      clock,
+      applianceVmId: () => APPLIANCE,
+      ledger: () => ({ ...ledger, listOperations: async () => [made] }),
+      cloud: {
+        listSnapshots: async () => [],
+        readVolume: async () => absent('this id names nothing', NOW, 'cloudstack'),
+        readVm: async () => seen({}, NOW, 'cloudstack'),
+      },
+    } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
+    await expect(ask(about)).rejects.toMatchObject({ code: 'VOLUME_NOT_VISIBLE' });
+    clock.now = () => NOW + LIMITS.READ_SETTLE_MS;
+    await expect(ask(about)).rejects.toMatchObject({ code: 'VOLUME_NOT_FOUND' });
+  },
+);
