@@ -124,7 +124,7 @@ describe('volumectl and the daemon', () => {
     const { code, error } = await ctl('volume', 'attach', volume, '--vm', vm, '--wait');
     expect(code).toBe(3);
     expect(error).toContain('(VOLUME_ATTACHED_ELSEWHERE)');
-    expect(error).toContain('fix: Detach it');
+    expect(error).toContain('fix: The message says where it is. Detach it');
   });
 
   it('on a terminal: one line that names the step with a clock, colours, and no line left behind', async ({
