@@ -2,32 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { APPLIANCE, cloudVolume, NOBODY, OTHER_VM, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon, listed } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { listed } from '~/test/support/fake-daemon';
 import { tokenAccess } from '~/test/support/token-access';
 import { volumectl } from './process';
+import { app, ctl, daemon, env } from './volumectl-in-memory';
 
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-// The built volumectl as a process against our real routes with a daemon in memory, which does only what the test
-// tells it to.
 const dir = mkdtempSync(join(tmpdir(), 'volumectl-test-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-let env: { VOLUMECTL_URL: string };
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
-});
-afterEach(() => app.close());
-
-const ctl = (...args: string[]) => volumectl(args, env);
 
 describe('what is sent', () => {
   it('attach without --vm is for this appliance, and carries the key', async () => {

@@ -3,30 +3,15 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '~/lab/ports';
 import { NOBODY, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
-import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
 import { Volumectl, volumectl } from './process';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
+import { ctl, daemon, env } from './volumectl-in-memory';
 
 /** Every exit code of the built volumectl, and what it says with it; the daemon is one in memory behind our real routes. */
 const dir = mkdtempSync(join(tmpdir(), 'volumectl-test-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-let daemon: FakeDaemon;
-let app: HttpApp;
-let env: { VOLUMECTL_URL: string };
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
-});
-afterEach(() => app.close());
-
-const ctl = (...args: string[]) => volumectl(args, env);
 
 /** Another program where the daemon should be. */
 async function impostor(listener: RequestListener, work: (url: string) => Promise<void>): Promise<void> {

@@ -1,25 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seen } from '~/server/model/evidence';
 import { deviceEvent, VOLUME } from '~/test/support/canned';
 import { FakeDaemon } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
-import { Volumectl, volumectl } from './process';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-// The built volumectl as a process against our real routes with a daemon in memory, which does only what the test
-// tells it to.
-let daemon: FakeDaemon;
-let app: HttpApp;
-let env: { VOLUMECTL_URL: string };
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
-});
-afterEach(() => app.close());
-
-const ctl = (...args: string[]) => volumectl(args, env);
+import { Volumectl } from './process';
+import { app, ctl, daemon, env, restart } from './volumectl-in-memory';
 
 describe('--wait', () => {
   it('names each step as it happens, and ends with the operation', async () => {
@@ -50,8 +34,7 @@ describe('--wait', () => {
     const next = new FakeDaemon();
     next.stored.push(...daemon.stored);
     next.entries.push(...daemon.entries);
-    daemon = next;
-    app = await HttpApp.start(daemon, port);
+    await restart(port, next);
     await running.until(/does not answer[\s\S]*: detach-volume: CloudStack is asked/, 'error');
     daemon.journal(id, 'detach-volume', 'accepted');
     await running.until(/: detach-volume: CloudStack works on it/, 'error');
@@ -120,7 +103,7 @@ describe('following', () => {
     // The daemon restarts on its port: what happens meanwhile is replayed.
     await app.close();
     daemon.journal(id, 'check', 'done');
-    app = await HttpApp.start(daemon, port);
+    await restart(port);
     await running.until(/"step":"check"/);
     daemon.journal(id, 'later', 'done');
     const { code, out } = await running.ended;
@@ -139,7 +122,7 @@ describe('following', () => {
     const { port } = app;
     await app.close();
     daemon.journal('', 'unseen', 'note');
-    app = await HttpApp.start(daemon, port);
+    await restart(port);
     await running.until(/what happened meanwhile may be missing/, 'error');
     daemon.journal('', 'seen', 'note');
     const { code, out } = await running.ended;
@@ -183,7 +166,7 @@ describe('following', () => {
     await running.until(/BELONGS TO/);
     const { port } = app;
     await app.close();
-    app = await HttpApp.start(daemon, port);
+    await restart(port);
     await running.until(/BELONGS TO[\s\S]*BELONGS TO/);
     daemon.device(deviceEvent(1));
     expect((await running.ended).code).toBe(0);
@@ -207,7 +190,7 @@ describe('following', () => {
     const { port } = app;
     await app.close();
     daemon.activity = { ...daemon.activity, clients: seen(7, 0, 'export-server') };
-    app = await HttpApp.start(daemon, port);
+    await restart(port);
     await running.until(/"clients":7[^\n]*\n/);
     running.child.kill('SIGINT');
     expect((await running.ended).code).toBe(0);

@@ -1,28 +1,12 @@
 import { createServer } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { DaemonError } from '~/server/core/errors';
 import { unknown } from '~/server/model/evidence';
 import { APPLIANCE, cloudVolume, NOBODY, NOW, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
-import { FakeDaemon, listed } from '~/test/support/fake-daemon';
-import { HttpApp } from '~/test/support/http-app';
+import { listed } from '~/test/support/fake-daemon';
 import { volumectl } from './process';
-
-vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
-
-// The built volumectl as a process against our real routes with a daemon in memory, which does only what the test
-// tells it to.
-let daemon: FakeDaemon;
-let app: HttpApp;
-let env: { VOLUMECTL_URL: string };
-beforeEach(async () => {
-  daemon = new FakeDaemon();
-  app = await HttpApp.start(daemon);
-  env = { VOLUMECTL_URL: `http://127.0.0.1:${app.port}` };
-});
-afterEach(() => app.close());
-
-const ctl = (...args: string[]) => volumectl(args, env);
+import { ctl, daemon, env } from './volumectl-in-memory';
 
 describe('volume list', () => {
   it('shows all volumes, all pages of them, with how old that is', async () => {

@@ -14,6 +14,7 @@ import { absent } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
 import type { NewMapping } from '~/server/model/operation';
 import { OperationEvents } from '~/server/model/operation-events';
+import type { SyncReport } from '~/server/sync/drift';
 import { SyncService } from '~/server/sync/sync-service';
 import { VolumeCatalogue } from '~/server/sync/volume-catalogue';
 import { ManualClock } from '../devices/manual-clock';
@@ -269,3 +270,16 @@ export class MemoryAppliance {
 }
 
 const NOTE = { step: 'test', state: 'note' as const, data: {} };
+
+/** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
+export async function withUnmapped() {
+  const appliance = await MemoryAppliance.start();
+  const { id } = appliance.addVolume({ vmId: appliance.vmId });
+  await appliance.plug(id);
+  return { appliance, id };
+}
+
+export const run = (appliance: MemoryAppliance, dryRun = false) =>
+  appliance.sync.run({ dryRun, reason: 'test' });
+/** Kind of each drift, and what became of it. */
+export const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);

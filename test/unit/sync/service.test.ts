@@ -4,18 +4,7 @@ import { LIMITS } from '~/server/core/limits';
 import { exportName } from '~/server/model/export-name';
 import type { SyncReport } from '~/server/sync/drift';
 import { mapping } from '../../contract/ledger/fixtures';
-import { GIB, MemoryAppliance } from './appliance';
-
-/** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
-async function withUnmapped() {
-  const appliance = await MemoryAppliance.start();
-  const { id } = appliance.addVolume({ vmId: appliance.vmId });
-  await appliance.plug(id);
-  return { appliance, id };
-}
-
-const run = (appliance: MemoryAppliance, dryRun = false) => appliance.sync.run({ dryRun, reason: 'test' });
-const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+import { GIB, MemoryAppliance, run, told, withUnmapped } from './appliance';
 
 describe('rows that an old daemon has left', () => {
   it('are deleted only after somebody has seen which; what leads to a wrong disk is closed at once', async () => {

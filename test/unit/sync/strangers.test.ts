@@ -1,9 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { SyncReport } from '~/server/sync/drift';
-import { MemoryAppliance } from './appliance';
-
-const run = (appliance: MemoryAppliance) => appliance.sync.run({ dryRun: false, reason: 'test' });
-const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+import { MemoryAppliance, run, told } from './appliance';
 
 describe('a disk here without a row, whose volume no list shows', () => {
   /** An attach of it has completed here once, and its serial tells which volume it is. */

@@ -4,19 +4,7 @@ import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import { unknown } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
-import type { SyncReport } from '~/server/sync/drift';
-import { GIB, MemoryAppliance } from './appliance';
-
-/** An appliance with one volume attached, plugged and unknown to the rows: the drift `unmapped-volume`. */
-async function withUnmapped() {
-  const appliance = await MemoryAppliance.start();
-  const { id } = appliance.addVolume({ vmId: appliance.vmId });
-  await appliance.plug(id);
-  return { appliance, id };
-}
-
-const run = (appliance: MemoryAppliance, dryRun = false) => appliance.sync.run({ dryRun, reason: 'test' });
-const told = ({ drifts }: SyncReport) => drifts.map(({ kind, action }) => `${kind} ${action}`);
+import { GIB, MemoryAppliance, run, told, withUnmapped } from './appliance';
 
 describe('what happens while sync looks and repairs', () => {
   it('an operation that ended after the look takes precedence', async () => {
