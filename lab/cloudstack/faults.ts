@@ -61,7 +61,7 @@ const HYPERVISOR_FAULTS = [
   'detach-timeout',
   /**
    * The agent fails (`text`), after `ms` more: an attach or detach has no effect, a delete leaves the volume in state Destroy and
-   * answers 530, the expunge of a VM leaves it destroyed.
+   * answers 530, the expunge of a VM leaves it destroyed, and a VM that is stopped by force is called stopped while its guest runs on.
    */
   'agent-fails',
   /** The management server restarts in the middle of the work; `work`, `stuck` and `ms` (down time) as in RestartOptions. */

@@ -182,8 +182,8 @@ export class CloudModel {
     return growVolume(this.parts, id, size);
   }
 
-  stopVm(id: string, jobId: string | null, by = this.account): Job {
-    return stopVm(this.parts, { id, jobId }, by);
+  stopVm(id: string, jobId: string | null, by = this.account, forced = false): Job {
+    return stopVm(this.parts, { id, jobId, forced }, by);
   }
 
   startVm(id: string, jobId: string | null, by = this.account): Job {

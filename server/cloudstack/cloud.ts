@@ -92,7 +92,8 @@ export type CloudCommand =
   /** `volumeId`: the volume that the snapshot is of; CloudStack is not told. */
   | { readonly name: 'deleteSnapshot'; readonly volumeId: string; readonly snapshotId: string }
   | { readonly name: 'revertSnapshot'; readonly volumeId: string; readonly snapshotId: string }
-  | { readonly name: 'stopVirtualMachine'; readonly vmId: string; readonly forced: boolean }
+  /** Never forced: CloudStack would call the VM stopped also where it has not reached its host. */
+  | { readonly name: 'stopVirtualMachine'; readonly vmId: string }
   | { readonly name: 'destroyVirtualMachine'; readonly vmId: string; readonly expunge: boolean };
 
 /** A command that CloudStack has taken, and what it makes, where the answer says so. */

@@ -20,6 +20,8 @@ interface VmPlan {
   /** The state while it works; null when there is nothing to do. */
   readonly passing: (vm: Vm) => string | null;
   readonly work: (vm: Vm, job: Job) => Promise<JobResult | null>;
+  /** The state that is told although the agent has not done the work; null: the job fails. */
+  readonly regardless?: string | null;
 }
 
 /** Starting, stopping and destroying wait in the VM's own queue, behind attaches and detaches. Throws 431 and 531. */
@@ -61,6 +63,10 @@ async function working(
     vm.state = before;
     return null;
   }
+  if (failure && plan.regardless) {
+    vm.state = plan.regardless;
+    return null;
+  }
   if (failure) {
     vm.state = plan.command === 'destroyVirtualMachine' ? 'Destroyed' : before;
     throw internal(failure.text ?? `Failed to ${plan.command.replace(/V.*/, '')} ${vm.name}`);
@@ -68,11 +74,17 @@ async function working(
   return plan.work(vm, running.job);
 }
 
-export function stopVm(parts: ModelParts, asked: VmRequest, by: Account): Job {
+interface StopVm extends VmRequest {
+  readonly forced: boolean;
+}
+
+/** With `forced` the VM is called stopped also where its host was not reached: then its guest runs on. */
+export function stopVm(parts: ModelParts, asked: StopVm, by: Account): Job {
   const plan: VmPlan = {
     command: 'stopVirtualMachine',
     cmd: 'StopVMCmd',
     passing: ({ state }) => (state === 'Running' ? 'Stopping' : null),
+    regardless: asked.forced ? 'Stopped' : null,
     work: async (vm, job) => {
       if (vm.state !== 'Stopping') return null;
       await takeDisksAway(parts, vm);

@@ -89,8 +89,10 @@ export const CHANGES: readonly (readonly [name: string, run: Command])[] = [
   ],
   [
     'stopVirtualMachine',
-    (model, params, { account }) =>
-      accepted(model.stopVm(need('stopVirtualMachine', params, 'id'), jobIdOf(params), account)),
+    (model, params, { account }) => {
+      const id = need('stopVirtualMachine', params, 'id');
+      return accepted(model.stopVm(id, jobIdOf(params), account, isTrue(params, 'forced')));
+    },
   ],
   [
     'destroyVirtualMachine',

@@ -39,7 +39,7 @@ export function wireCommand(command: CloudCommand): { name: string; parameters: 
     case 'revertSnapshot':
       return { name: command.name, parameters: { id: command.snapshotId } };
     case 'stopVirtualMachine':
-      return { name: command.name, parameters: { id: command.vmId, forced: String(command.forced) } };
+      return { name: command.name, parameters: { id: command.vmId, forced: 'false' } };
     case 'destroyVirtualMachine':
       return { name: command.name, parameters: { id: command.vmId, expunge: String(command.expunge) } };
     default:

@@ -161,7 +161,7 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
   const vmId = s.operation.request.test_vm_id;
   const state = s.journal.mutation('stop-vm');
   if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, 'stop-vm', { name: 'stopVirtualMachine', vmId, forced: true }, { vm_id: vmId });
+    const step = mutate(s, 'stop-vm', { name: 'stopVirtualMachine', vmId }, { vm_id: vmId });
     return step.do === 'done' ? { do: 'read-vm', vmId } : step;
   }
   const known = knownVolume(s, s.operation.request.volume_id);

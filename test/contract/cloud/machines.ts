@@ -9,14 +9,14 @@ export function machines(the: () => World): void {
     const world = the();
     const { cloud, model } = world;
     const { id } = model.addVm({ name: 'test-vm' });
-    expect(await world.done({ name: 'stopVirtualMachine', vmId: id, forced: false })).toMatchObject({
+    expect(await world.done({ name: 'stopVirtualMachine', vmId: id })).toMatchObject({
       status: 'succeeded',
       volumeId: null,
     });
     expect(shown(await cloud.readVm(id))).toMatchObject({ state: 'Stopped' });
     await world.done({ name: 'destroyVirtualMachine', vmId: id, expunge: true });
     expect((await cloud.readVm(id)).kind).toBe('unknown');
-    const command: CloudCommand = { name: 'stopVirtualMachine', vmId: NOBODY, forced: false };
+    const command: CloudCommand = { name: 'stopVirtualMachine', vmId: NOBODY };
     expect(await refused(cloud.submit(command, randomUUID()))).toMatchObject({
       kind: 'parameter',
       outcome: 'final',

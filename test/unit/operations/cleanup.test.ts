@@ -176,6 +176,18 @@ describe('cleanup of a test VM', () => {
     expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
   });
 
+  it('the host of the VM does not answer: its guest may run on, so it keeps its disk', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    const text = `Unable to stop ${vmId}`;
+    rig.model.faults.add({ command: 'stopVirtualMachine', kind: 'agent-fails', times: 100, text });
+    const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_JOB_FAILED' });
+    expect(operation.error).toContain(text);
+    expect([new Set(rig.calls), volume.vmId]).toEqual([new Set(['stopVirtualMachine']), vmId]);
+  });
+
   it.each(['nowhere', 'on another VM'])(
     'the stop was lost, and somebody has taken the disk, which is %s by then: the VM goes on running',
     async (place) => {

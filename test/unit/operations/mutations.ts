@@ -38,7 +38,7 @@ export const taken = (fields: Partial<CloudSnapshot> = {}): CloudSnapshot => ({
   ...fields,
 });
 export const seenSnapshot = (fields: Partial<CloudSnapshot> = {}) => seen(taken(fields), 0, 'cloudstack');
-export const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId, forced: true });
+export const stop = (vmId = OTHER_VM): Mutation => ({ name: 'stopVirtualMachine', vmId });
 export const destroy = (vmId = OTHER_VM): Mutation => ({
   name: 'destroyVirtualMachine',
   vmId,
