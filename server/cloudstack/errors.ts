@@ -58,11 +58,12 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
 
 /**
  * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A
- * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316). Somebody else, or a
- * snapshot policy, may have begun to work on the volume since it was looked at.
+ * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316, QEMU's "guest is busy"),
+ * and libvirt lets nothing else be done while a backup or a migration runs. Somebody else, or a snapshot policy, may
+ * have begun to work on the volume since it was looked at.
  */
 const NOT_NOW =
-  /either running or stopped|in the process of unplug|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment|volume (state must|should) be in /i;
+  /either running or stopped|in the process of unplug|guest is busy|in boot state|in active block job|acquire state change lock|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment|volume (state must|should) be in /i;
 
 function kindOf(code: number, text: string): CloudErrorKind {
   if (code === 431 && saysNotNow(text)) return 'busy';

@@ -300,6 +300,27 @@ describe('431 that means "not now"', () => {
     },
   );
 
+  it.each([
+    // QEMU on q35 while a guest still takes the disk in, or is asked to give it up.
+    "unable to execute QEMU command 'device_del': Hot-unplug failed: guest is busy (power indicator blinking)",
+    // CloudStack before 4.17.
+    'Could not detach volume. Probably the VM is in boot state at the moment',
+    // libvirt during a backup or while a storage is moved.
+    "block copy still active: disk 'vdb' already in active block job",
+    'Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainMigratePerform3Params)',
+  ])(
+    'the hypervisor says that the VM is at something else for now (%s): as patient as with CloudStack',
+    async (said) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume({ vmId: rig.here, mapped: true });
+      const text = `Failed to detach volume ${volume.id} from VM v; org.libvirt.LibvirtException: ${said}`;
+      rig.model.faults.add({ command: 'detachVolume', kind: 'job-fails', code: 530, text, times: 7 });
+      const operation = await rig.request('detach', { volume_id: volume.id });
+      expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+      expect(volume.vmId).toBeNull();
+    },
+  );
+
   it.each([30 * SECOND_MS, 5 * MINUTE_MS])(
     'a guest gives the disk up only after %i ms: the detach goes on asking, and its export stays closed',
     async (ms) => {
