@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +58,17 @@ describe.each(BACKENDS)('%s: the process of a client', (kind) => {
     await server.close();
     await backend.stop();
     await rm(dir, { recursive: true, force: true });
+  });
+
+  it('hears from the kernel that the machine of a silent client is gone: it is not held for ever', async () => {
+    const client = await LiveClient.open(backend.port, disk.name);
+    const port = `:${backend.port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const lines = readFileSync('/proc/net/tcp', 'latin1').split('\n');
+    const fields = lines.map((line) => line.trim().split(/\s+/));
+    const [ours] = fields.filter(([, local, , state]) => local?.endsWith(port) && state === '01');
+    // The kind of the timer that runs: 02 is the one that asks a silent peer whether it is there.
+    expect(ours?.[5]).toMatch(/^02:/);
+    await client.close();
   });
 
   it('that stands still while its client is connected counts as a connected client', async () => {
