@@ -257,6 +257,8 @@ export const LIMITS = {
   DATABASE_STATEMENT_MS: 8_000,
   DATABASE_LOCK_WAIT_MS: 5_000,
   DATABASE_IDLE_MS: 60_000,
+  /** MySQL 8.0.20 to 8.0.27 sort nothing that is not 15 times smaller than this: a request and its response are rows. */
+  DATABASE_SORT_BYTES: 4 * 1024 * 1024,
   // Shorter than a lease: what a vanished owner has locked is free before it is replaced.
   DATABASE_IDLE_TRANSACTION_MS: 3_000,
   DATABASE_ADDRESSES_MAX: 16,

@@ -5,8 +5,9 @@ import { LIMITS } from '../../core/limits';
  * say: each of these has a value that halves lists, loses writes or refuses statements.
  *
  * UTC; strict, so that nothing is silently cut, and a known syntax; every row of an answer; every statement
- * commits by itself outside a transaction; keys are checked; bounded waits for locks; an end for what a
- * vanished client left open. Comments hold what only MariaDB or only MySQL has.
+ * commits by itself outside a transaction; room to sort rows with JSON in them, by whole keys; keys are checked;
+ * bounded waits for locks; an end for what a vanished client left open. Comments hold what only MariaDB or only
+ * MySQL has.
  */
 function variables(idleMs: number): string {
   return [
@@ -16,6 +17,8 @@ function variables(idleMs: number): string {
     'sql_select_limit = 18446744073709551615',
     'sql_big_selects = 1',
     'sql_safe_updates = 0',
+    `sort_buffer_size = ${LIMITS.DATABASE_SORT_BYTES}`,
+    'max_sort_length = 1024',
     'foreign_key_checks = 1',
     'unique_checks = 1',
     'group_concat_max_len = 1048576',

@@ -30,6 +30,8 @@ const GLOBALS = [
   'unique_checks = 0',
   'sql_big_selects = 0',
   'max_join_size = 1',
+  'sort_buffer_size = 1024',
+  'max_sort_length = 64',
   'tx_read_only = 1',
 ];
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
@@ -88,6 +90,8 @@ describe('a server with hostile settings', () => {
       innodb_lock_wait_timeout: 5,
       sql_safe_updates: 0,
       sql_big_selects: 1,
+      sort_buffer_size: LIMITS.DATABASE_SORT_BYTES,
+      max_sort_length: 1024,
       foreign_key_checks: 1,
       unique_checks: 1,
     };
