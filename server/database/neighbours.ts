@@ -1,6 +1,7 @@
 import { type CompiledQuery, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { NewMapping } from '../model/operation';
 import { missingPath } from '../model/placeholder-path';
+import { plain } from './collation';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
@@ -64,11 +65,6 @@ export class Neighbours {
 }
 
 const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
-
-/** The server does not mix collations, and other programs have chosen those of their tables. */
-function plain(text: RawBuilder<unknown>): RawBuilder<unknown> {
-  return sql`CONVERT(${text} USING utf8mb4) COLLATE utf8mb4_bin`;
-}
 
 /**
  * Whether a context is one of the hub's. Somebody may have emptied its table with keys unchecked, and a foreign key

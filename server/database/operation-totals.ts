@@ -1,6 +1,7 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { OperationCounts } from '../model/ledger';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../model/operation';
+import { plain } from './collation';
 import type { Database } from './connection/pool';
 import type { Tables } from './tables';
 
@@ -12,10 +13,10 @@ interface Group {
   readonly oldest: Date | null;
 }
 
-/**
- * Ended operations are summed up in a table. Rows of the previous daemon count for every appliance. An adopted table
- * may have another collation than that of the totals, so its words are converted.
- */
+/** The words by which operations are counted, of whichever table. */
+const WORDS = sql`${plain(sql`type`)} AS type, ${plain(sql`status`)} AS status`;
+
+/** Ended operations are summed up in a table. Rows of the previous daemon count for every appliance. */
 export async function countOperations(
   database: Database,
   applianceId: string | undefined,
@@ -23,9 +24,9 @@ export async function countOperations(
   const whose = applianceId === undefined ? sql`TRUE` : sql`appliance_id IN (${applianceId}, '')`;
   const [groups, mappings] = await Promise.all([
     database.query((db) =>
-      sql<Group>`SELECT type, status, SUM(operations) AS n, SUM(response_us) AS us, NULL AS oldest
+      sql<Group>`SELECT ${WORDS}, SUM(operations) AS n, SUM(response_us) AS us, NULL AS oldest
         FROM volume_operation_totals WHERE ${whose} GROUP BY type, status
-        UNION ALL SELECT CONVERT(type USING utf8mb4), CONVERT(status USING utf8mb4), COUNT(*), 0, MIN(created_at)
+        UNION ALL SELECT ${WORDS}, COUNT(*), 0, MIN(created_at)
         FROM volume_operations WHERE ${whose} AND status IN ('pending', 'executing') GROUP BY type, status`.execute(
         db,
       ),
@@ -94,11 +95,11 @@ export function totalsStatement(operationId: string): RawBuilder<unknown> {
  */
 export async function correctTotals(tx: Transaction<Tables>, applianceId: string): Promise<void> {
   const { rows } = await sql<Omit<Group, 'oldest'>>`SELECT type, status, SUM(n) AS n, SUM(us) AS us FROM (
-      SELECT CONVERT(type USING utf8mb4) AS type, CONVERT(status USING utf8mb4) AS status, COUNT(*) AS n,
+      SELECT ${WORDS}, COUNT(*) AS n,
         COALESCE(SUM(TIMESTAMPDIFF(MICROSECOND, created_at, completed_at)), 0) AS us
       FROM volume_operations
       WHERE appliance_id = ${applianceId} AND status IN ('completed', 'failed', 'cancelled') GROUP BY type, status
-      UNION ALL SELECT type, status, -operations, -response_us
+      UNION ALL SELECT ${WORDS}, -operations, -response_us
       FROM volume_operation_totals WHERE appliance_id = ${applianceId}
     ) AS difference GROUP BY type, status HAVING SUM(n) <> 0 OR SUM(us) <> 0`.execute(tx);
   await addGroups(tx, applianceId, rows);
