@@ -18,7 +18,8 @@ export function sizeRemedy(fit: Exclude<SizeFit, 'fits'>, path: string, volumeId
     case 'smaller':
       return (
         `${compare}. After a resize in CloudStack the hypervisor has not told this guest: detach the volume and ` +
-        'attach it again, or stop and start this VM. It is exported by itself once the guest shows the size'
+        'attach it again, or stop and start this VM. It is exported by itself once the guest shows the size. ' +
+        'A volume that its disk offering encrypts may stay smaller for good (PowerFlex): take an offering without encryption'
       );
     case 'larger':
       return (
