@@ -59,6 +59,24 @@ describe('who uses the disk counts at the moment of the act', () => {
     expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], null]);
   });
 
+  it.each(['this VM', 'another VM'])(
+    'an attach to %s that somebody undoes before the first look after its job is not sent a second time',
+    async (where) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume();
+      rig.domain.events.onEntry(({ step, state }) => {
+        if (step !== 'attach-volume' || state !== 'finished') return;
+        rig.unplug(volume);
+        if (where === 'this VM') rig.guest.surpriseUnplug(volume.id);
+      });
+      const vmId = where === 'this VM' ? rig.here : rig.vm('Running');
+      const attach = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
+      expect(attach).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+      expect(attach.error).toContain('somebody may have detached');
+      expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], null]);
+    },
+  );
+
   it.each([
     ['a mount', MOUNT, false],
     ['a mount, and the request forces it', MOUNT, true],
