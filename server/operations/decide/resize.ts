@@ -7,9 +7,10 @@ import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { lookAgain } from './look-again';
 import { intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, presentVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, presentVolume, waitWhileBusy, whyUnseen } from './volume';
 
 const STEP = 'resize-volume';
+const RESIZED = 'Volume resized successfully';
 
 /**
  * resize: read → intent → send → job → read back → the mapping follows. A volume is only ever made larger:
@@ -26,6 +27,8 @@ export function decideResize(s: Situation<'resize'>): Action {
     const step = mutate(s, STEP, { name: 'resizeVolume', volumeId, sizeGiB });
     return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
   }
+  const unseen = call.at === 'ended' && call.outcome === 'ok' ? whyUnseen(s, volumeId) : null;
+  if (unseen !== null) return completeUnseen(s, unseen);
   const present = presentVolume(s, volumeId);
   if (present.do !== 'done') return present;
   const volume = present.result;
@@ -69,6 +72,20 @@ function sizeUnknown(s: Situation, volume: CloudVolume): Action {
   );
 }
 
+/** Its job is the proof; that the volume is not shown any more, or is gone, takes nothing from it. */
+function completeUnseen({ operation: { request } }: Situation<'resize'>, why: string): Action {
+  return {
+    do: 'complete',
+    response: {
+      volume_id: request.volume_id,
+      size: wholeGiB(request.size) * GIB,
+      size_requested: request.size,
+      message: RESIZED,
+      warnings: [`its new size could not be read back: ${why}`],
+    },
+  };
+}
+
 function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): Action {
   const followed = followSize(s, volume);
   if (followed.do !== 'done') return followed;
@@ -79,7 +96,7 @@ function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): A
       volume_id: volume.id,
       size: volume.size,
       size_requested: s.operation.request.size,
-      message: isOurs ? 'Volume resized successfully' : 'Volume has that size already',
+      message: isOurs ? RESIZED : 'Volume has that size already',
       ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     },
     effects: [...effects],

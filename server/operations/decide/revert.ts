@@ -1,5 +1,4 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import { LIMITS } from '../../core/limits';
 import { type Action, giveUp } from '../action';
 import type { Situation } from '../decision';
 import type { EndedTry } from '../journal';
@@ -8,7 +7,7 @@ import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { plugData } from './intent';
 import { failureCode, intend, mutate, tryAgainOrGiveUp } from './mutation';
-import { presentVolume, waitWhileBusy } from './volume';
+import { presentVolume, waitWhileBusy, whyUnseen } from './volume';
 
 const STEP = 'revert-volume';
 
@@ -29,9 +28,11 @@ export function decideRevert(s: Situation<'revert'>): Action {
   }
   if (call.at === 'ended' && call.outcome === 'refused' && !call.settled)
     return tryAgainOrGiveUp(s, STEP, call, 'revert');
-  const { volume: shown } = s.facts;
-  if (call.at === 'ended' && !call.settled && shown?.kind === 'unknown' && isHidden(s))
-    return call.outcome === 'ok' ? completeUnseen(s, shown.why) : notProven(volumeId, snapshotId, call);
+  const unseen = call.at === 'ended' && !call.settled ? whyUnseen(s, volumeId) : null;
+  if (call.at === 'ended' && unseen !== null) {
+    if (call.outcome === 'ok') return completeUnseen(s, unseen);
+    if (s.facts.volume?.kind === 'unknown') return notProven(volumeId, snapshotId, call);
+  }
   const present = presentVolume(s, volumeId);
   if (present.do !== 'done') return present;
   const volume = present.result;
@@ -50,11 +51,7 @@ export function decideRevert(s: Situation<'revert'>): Action {
   );
 }
 
-function isHidden(s: Situation): boolean {
-  return s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS;
-}
-
-/** Its job is the proof; that the volume is not shown any more takes nothing from it. */
+/** Its job is the proof; that the volume is not shown any more, or is gone, takes nothing from it. */
 function completeUnseen({ operation: { request } }: Situation<'revert'>, why: string): Action {
   return {
     do: 'complete',
@@ -63,7 +60,7 @@ function completeUnseen({ operation: { request } }: Situation<'revert'>, why: st
       snapshot_id: request.snapshot_id,
       size: null,
       message: 'Volume reverted to the snapshot successfully',
-      warnings: [`the volume is not visible to this key, so its size is not known: ${why}`],
+      warnings: [`its size is not known: ${why}`],
     },
   };
 }

@@ -46,6 +46,17 @@ export function presentVolume(s: Situation, volumeId: string): Action | Done<Clo
 }
 
 /**
+ * Why nobody can see any more what a job has done to the volume: it is gone, or has not been shown for a while. null: it
+ * is shown, or looked for.
+ */
+export function whyUnseen(s: Situation, volumeId: string): string | null {
+  const { volume } = s.facts;
+  if (volume?.kind === 'absent') return `volume ${volumeId} is gone: ${volume.proof}`;
+  const isHidden = volume?.kind === 'unknown' && s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS;
+  return isHidden ? `volume ${volumeId} is not visible to this key: ${volume.why}` : null;
+}
+
+/**
  * When a job has succeeded, or ended in an unknown way, and the read does not show its effect, the read may
  * be stale: it is repeated with growing pauses before it is believed. null when it is to be believed, or when
  * the last try certainly had no effect.

@@ -55,6 +55,33 @@ describe('a resize', () => {
     });
   });
 
+  it.each<['resize' | 'revert', string]>([
+    ['resize', 'it is expunged'],
+    ['resize', 'it goes out of sight'],
+    ['revert', 'it is expunged'],
+    ['revert', 'it goes out of sight'],
+  ])('(here: a %s) that has ended well is done, also where %s right after its job', async (type, then) => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ hypervisor: 'KVM' });
+    const taken = await rig.run('snapshot', { volume_id: volume.id, name: 'before' });
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step !== `${type}-volume` || state !== 'finished') return;
+      if (then === 'it is expunged') Object.assign(volume, { removed: true, state: 'Expunged' });
+      else rig.hide(volume.id);
+    });
+    const ended =
+      type === 'resize'
+        ? await rig.run('resize', { volume_id: volume.id, size: 6 * GIB })
+        : await rig.run('revert', {
+            volume_id: volume.id,
+            snapshot_id: String(taken.response?.snapshot_id),
+          });
+    expect(ended).toMatchObject({
+      status: 'completed',
+      response: { size: type === 'resize' ? 6 * GIB : null, warnings: [expect.any(String)] },
+    });
+  });
+
   it('on another VM is followed by the mapping, too', async () => {
     const rig = await Rig.start();
     const volume = await rig.volume();
