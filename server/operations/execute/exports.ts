@@ -46,7 +46,8 @@ export async function publishDevice(
  * mapped again.
  */
 async function mapAgain(run: RunContext): Promise<void> {
-  const data = { reason: 'the mapping was deleted by somebody else' };
+  // It names the disk: without serials nothing else tells that the guest still has it.
+  const data = { ...run.journal.done('map'), reason: 'the mapping was deleted by somebody else' };
   await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });
   run.forget(['device', 'use', 'mapping', 'published']);
 }

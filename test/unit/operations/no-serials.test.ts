@@ -231,6 +231,26 @@ describe('a guest whose data disks show no serial', () => {
     expect(await rig.ended(detach)).toMatchObject({ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' });
   });
 
+  it('an attach whose row somebody deletes before its export has one still knows which disk it had', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id } = await rig.volume();
+    let isDeleted = false;
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (isDeleted || step !== 'map' || state !== 'done') return;
+      isDeleted = true;
+      rig.store.mappings.clear();
+    });
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(10 * SECOND_MS);
+    const unmapped = (await rig.journal(operation)).find(({ step }) => step === 'unmap');
+    expect(unmapped?.data).toMatchObject({
+      device_path: rig.guest.devicePath(id),
+      diskseq: expect.any(Number),
+      reason: expect.stringContaining('deleted by somebody else'),
+    });
+  });
+
   it('the disk of another attach is not taken for one that a failed attach has left, once it is mapped', async () => {
     const rig = await Rig.start({ guest: { serials: false } });
     const [failed, next] = [await rig.volume(), await rig.volume()];
