@@ -8,7 +8,7 @@ import { outlivesItsVm, type Situation } from '../decision';
 import type { EndedTry, MutationState } from '../journal';
 import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
-import { detachedBefore, endFailed, openCall } from './failure';
+import { detachedBefore, endFailed, hasEndedWell, openCall } from './failure';
 import { lookAgain } from './look-again';
 import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
@@ -28,10 +28,7 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
     const left = leftByRemoval(s);
     if (left) return left.do === 'done' ? endFailed(failing, left.result) : left;
     const undone = undoAttach(s, goal);
-    const taken = s.journal.done('released')
-      ? detachedBefore(s)
-      : [...openCall(s, 'stop-vm'), ...openCall(s, 'detach-volume')];
-    return undone.do === 'done' ? endFailed(failing, [...taken, ...undone.result]) : undone;
+    return undone.do === 'done' ? endFailed(failing, [...takenFrom(s), ...undone.result]) : undone;
   }
   if (s.journal.mutation('attach-volume').at === 'none' && !s.journal.done('released')) {
     const released = release(s, goal);
@@ -59,6 +56,15 @@ export function decideCleanup(s: Situation<'cleanup'>): Action {
       message: `Test failover cleaned up successfully${removed.result.note}`,
     },
   };
+}
+
+/** What was done to the VM before the part that failed, or may have been. */
+function takenFrom(s: Situation<'cleanup'>): string[] {
+  const stopped = hasEndedWell(s.journal, 'stop-vm')
+    ? [`VM ${s.operation.request.test_vm_id} was stopped`]
+    : openCall(s, 'stop-vm');
+  const isReleased = s.journal.done('released') !== null;
+  return [...stopped, ...detachedBefore(s, isReleased), ...openCall(s, 'detach-volume')];
 }
 
 /**

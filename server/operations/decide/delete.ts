@@ -28,9 +28,8 @@ export function decideDelete(s: Situation<'delete'>): Action {
     const undone = undoDetach(s, goal);
     // Also where CloudStack was busy with the volume afterwards, and the delete did not begin.
     const isTaken = s.journal.mutation(STEP).at !== 'none' || s.journal.standing('unmap', 'map');
-    const taken = isTaken ? detachedBefore(s) : [];
     return undone.do === 'done'
-      ? endFailed(failing, [...taken, ...undone.result, ...openCall(s, STEP)])
+      ? endFailed(failing, [...detachedBefore(s, isTaken), ...undone.result, ...openCall(s, STEP)])
       : undone;
   }
   const call = s.journal.mutation(STEP);

@@ -1,6 +1,6 @@
 import type { Action } from '../action';
 import type { Situation } from '../decision';
-import type { Failing, MutationStep } from '../journal';
+import type { Failing, Journal, MutationStep } from '../journal';
 
 /**
  * Ends an operation whose undo is finished (or that had nothing to undo). `left` says what could not be
@@ -19,13 +19,20 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
 }
 
 /**
- * The detach that was done before the part that failed. The disk is not given back: that its old place is still the
- * right one is not known.
+ * The detach that was done before the part that failed: its effect was seen (`isSeen`), or its job has ended well. The
+ * disk is not given back: that its old place is still the right one is not known.
  */
-export function detachedBefore({ journal, operation }: Situation): string[] {
-  if (!journal.wasAccepted('detach-volume')) return [];
+export function detachedBefore({ journal, operation }: Situation, isSeen: boolean): string[] {
+  const isDone = isSeen ? journal.wasAccepted('detach-volume') : hasEndedWell(journal, 'detach-volume');
+  if (!isDone) return [];
   const vmId = journal.intent('detach-volume')?.vm_id;
   return [`volume ${operation.volumeId} was detached from VM ${typeof vmId === 'string' ? vmId : ''}`];
+}
+
+/** The job of the latest try of this step has succeeded. */
+export function hasEndedWell(journal: Journal, step: MutationStep): boolean {
+  const call = journal.mutation(step);
+  return call.at === 'ended' && call.outcome === 'ok';
 }
 
 /** What cannot be undone of a call that may have been sent and whose end is not known. */

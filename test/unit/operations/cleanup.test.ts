@@ -341,6 +341,29 @@ describe('cleanup of a test VM', () => {
     }
   });
 
+  it.each([
+    ['hidden', 'VOLUME_NOT_VISIBLE'],
+    ['expunged', 'VOLUME_NOT_FOUND'],
+  ])(
+    'whose volume is %s once its detach has ended well: the failure says that VM and disk are changed',
+    async (then, errorCode) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm('Running');
+      const volume = await rig.volume({ vmId });
+      rig.domain.events.onEntry(({ step, state }) => {
+        if (step !== 'detach-volume' || state !== 'finished') return;
+        if (then === 'hidden') rig.hide(volume.id);
+        else rig.purge(volume.id);
+      });
+      const operation = await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean: true }));
+      expect(operation).toMatchObject({
+        status: 'failed',
+        errorCode,
+        response: { left: [`VM ${vmId} was stopped`, `volume ${volume.id} was detached from VM ${vmId}`] },
+      });
+    },
+  );
+
   it('whose volume somebody has given to another account keeps it: CloudStack would not attach it here', async () => {
     const rig = await Rig.start();
     const vmId = rig.vm('Running');

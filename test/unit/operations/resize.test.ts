@@ -66,7 +66,7 @@ describe('a resize', () => {
     const taken = await rig.run('snapshot', { volume_id: volume.id, name: 'before' });
     rig.domain.events.onEntry(({ step, state }) => {
       if (step !== `${type}-volume` || state !== 'finished') return;
-      if (then === 'it is expunged') Object.assign(volume, { removed: true, state: 'Expunged' });
+      if (then === 'it is expunged') rig.purge(volume.id);
       else rig.hide(volume.id);
     });
     const ended =

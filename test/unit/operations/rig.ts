@@ -10,6 +10,7 @@ import { compose, type Domain } from '~/server/daemon/compose';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { expectedSerial } from '~/server/devices/serial';
+import { absent } from '~/server/model/evidence';
 import {
   isTerminal,
   type JournalEntry,
@@ -161,6 +162,15 @@ export class Rig {
 
   hide(id: string, ms?: number): void {
     this.model.conditions.add({ kind: 'hidden', id, ...(ms === undefined ? {} : { ms }) });
+  }
+
+  /** From now on CloudStack says of this id that there is none. */
+  purge(id: string): void {
+    const { readVolume } = this.cloud;
+    this.cloud.readVolume = async (asked) =>
+      asked === id
+        ? absent('entity does not exist', this.clock.now(), 'cloudstack')
+        : readVolume.call(this.cloud, asked);
   }
 
   async request<T extends OperationType>(type: T, request: RequestOf[T]): Promise<string> {

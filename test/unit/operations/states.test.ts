@@ -383,6 +383,17 @@ describe('waits', () => {
     });
   });
 
+  it('so does one whose volume goes out of sight once its detach has ended well', async () => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ vmId: rig.here, mapped: true });
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'detach-volume' && state === 'finished') rig.hide(volume.id);
+    });
+    const { errorCode, response } = await rig.run('delete', { volume_id: volume.id });
+    expect(errorCode).toBe('VOLUME_NOT_VISIBLE');
+    expect(response?.left).toContain(`volume ${volume.id} was detached from VM ${rig.here}`);
+  });
+
   it('a detach whose disk stays in the guest says what it waits for, and ends with a code', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ vmId: rig.here, mapped: true });
