@@ -8,10 +8,9 @@ import type { JsonObject } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 import { type Action, type Done, done, giveUp } from '../action';
 import type { DeviceFact, FullVm, Situation } from '../decision';
-import type { EndedTry } from '../journal';
 import { endFailed } from './failure';
 import { lookAgain } from './look-again';
-import { failureMessage, intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { intend, mutate, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import {
   doubtOldPlug,
@@ -114,18 +113,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   if (pause) return pause;
   const ghost = waitForGhost(s, goal);
   if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? attachCall(s, goal);
-  if (ghost) return ghost;
-  if (state.at === 'ended' && state.outcome === 'ok') return undoneSince(volume, state);
-  return tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
-}
-
-/**
- * Its job has ended well, and for a while CloudStack has shown it detached: it is not attached a second time against
- * whoever may have undone it.
- */
-function undoneSince({ id }: CloudVolume, call: EndedTry): Action {
-  const message = `${failureMessage(call, 'volume attachment')}: somebody may have detached volume ${id} since, so it is not attached again`;
-  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { volume_id: id, vm_id: null });
+  return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
 /** Its disk was here, or is mapped: the attach has been done, and is not done a second time against who has undone it. */

@@ -208,6 +208,10 @@ export function tryAgainOrGiveUp(
   if (end.withheld !== null) return giveUp(end.withheld, end.text ?? '', end.details);
   if (isCancelled(s)) return intend(s, step);
   if (end.settled) return settledNoLonger(s, step, end, about);
+  if (end.outcome === 'ok' && UNDONE_BY_OTHERS.has(step)) {
+    const message = `${failureMessage(end, what)}: somebody may have undone it since, so it is not done again`;
+    return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { tries: end.tries });
+  }
   if (verdictOf(end) === 'final' || isTriedEnough(s, step, end)) {
     return giveUp(failureCode(end), failureMessage(end, what), {
       tries: end.tries,
@@ -225,6 +229,17 @@ export function tryAgainOrGiveUp(
   }
   return intend(s, step, about);
 }
+
+/**
+ * What somebody can undo between the end of its job and the next look. A volume that is still in the same plug, or still
+ * as small, shows that nothing was done; a new volume that is proven to be gone takes nothing with it.
+ */
+const UNDONE_BY_OTHERS: ReadonlySet<MutationStep> = new Set([
+  'attach-volume',
+  'recover-volume',
+  'delete-volume',
+  'stop-vm',
+]);
 
 /**
  * A few tries, or for some time where CloudStack says why it cannot be done now: the VM or the volume is in

@@ -72,7 +72,7 @@ describe('who uses the disk counts at the moment of the act', () => {
       const vmId = where === 'this VM' ? rig.here : rig.vm('Running');
       const attach = await rig.run('attach', { volume_id: volume.id, vm_id: vmId });
       expect(attach).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
-      expect(attach.error).toContain('somebody may have detached');
+      expect(attach.error).toContain('somebody may have undone it since');
       expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], null]);
     },
   );

@@ -74,6 +74,25 @@ describe('after a try that has ended without its effect', () => {
     expect(next(REFUSED)).toMatchObject({ data: { code: 'CLOUDSTACK_REJECTED' } });
   });
 
+  it.each([
+    ...(['attach-volume', 'recover-volume', 'delete-volume', 'stop-vm'] as const).map(
+      (step) => [step, false] as const,
+    ),
+    ['detach-volume', true],
+    ['resize-volume', true],
+  ] as const)(
+    'that its job called done, %s: what somebody may have undone is not done again (again: %s)',
+    (step, isAgain) => {
+      const s = situated(tried(WORKED, 1, step), { elapsed: { [`${step}:1`]: 1 } });
+      const next = tryAgainOrGiveUp(s, step, ended(s.journal.mutation(step)), 'call');
+      expect(next).toMatchObject(
+        isAgain
+          ? { do: 'intend', step }
+          : { data: { code: 'CLOUDSTACK_OUTCOME_UNKNOWN', details: { tries: 1 } } },
+      );
+    },
+  );
+
   it('because there was nothing left to do, as it seemed: it is looked at again for a while, then asked anew', () => {
     const settled = { text: 'the volume is detached already', settled: true };
     for (const ms of [0, LIMITS.READ_SETTLE_MS])
