@@ -96,6 +96,8 @@ export const LIMITS = {
   DEVICE_GONE_DEADLINE_MS: 60_000,
   DELETE_DEADLINE_MS: 15 * 60_000,
   READ_SETTLE_MS: 15_000,
+  // So often one attach maps its volume, where the disk comes and goes or its row is deleted each time
+  MAPS_PER_ATTACH: 20,
   // Between the last look at what may forbid a call and its departure; usually some ms.
   GUARDS_AGE_MAX_MS: 2_000,
   // How often they are read for one departure, where reading them takes longer than that

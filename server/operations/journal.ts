@@ -163,6 +163,11 @@ export class Journal {
     return this.entries.filter(({ state }) => state === 'waiting').length;
   }
 
+  /** How often this step was done. */
+  timesDone(step: Step): number {
+    return this.entries.filter((entry) => entry.step === step && entry.state === 'done').length;
+  }
+
   /** True when a try of this step was sent more than once, or its reply was lost and its job found later. */
   mayHaveDoubled(step: MutationStep): boolean {
     return this.entries.some(

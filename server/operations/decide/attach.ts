@@ -374,6 +374,7 @@ function mapDevice(
     mapped.size === device.size &&
     Object.keys(identity).every((key) => mapped[key] === identity[key]);
   if (current) return null;
+  if (s.journal.timesDone('map') >= LIMITS.MAPS_PER_ATTACH) return neverStays(volume.id, device.path);
   const mapping = mappingHere(device, {
     volumeId: volume.id,
     vmId: goal.vmId,
@@ -388,6 +389,12 @@ function mapDevice(
     data: { ...identity, matched_by: matchedBy, size: device.size },
     effects: [{ kind: 'put-mapping', mapping, displaces }],
   };
+}
+
+/** Its disk comes and goes, or somebody deletes its row each time: nothing says that this ends. */
+function neverStays(volumeId: string, path: string): Action {
+  const message = `Volume ${volumeId} was mapped ${LIMITS.MAPS_PER_ATTACH} times, each time its disk was another one or its mapping was deleted before it was exported; now its disk is ${path}`;
+  return giveUp('DEVICE_IDENTITY_MISMATCH', message, { volume_id: volumeId, device_path: path });
 }
 
 /** The last part of an attach to this guest: the export is there and has answered, or none is wanted. */

@@ -285,8 +285,7 @@ function judgeRemoval(s: Situation<'cleanup'>, vmId: string, state: EndedTry): A
 
 /** null: it would end the same way. The guards judge the VM and its disks anew. */
 function removeAgain(s: Situation<'cleanup'>, vmId: string, state: EndedTry): Action | null {
-  if (verdictOf(state) === 'final' || isTriedEnough(s, 'destroy-vm', state))
-    return null;
+  if (verdictOf(state) === 'final' || isTriedEnough(s, 'destroy-vm', state)) return null;
   if (s.elapsed(`destroy-vm:${state.tries}`) > 0) {
     const { expunge = true } = s.journal.intent('destroy-vm') ?? {};
     return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge } };

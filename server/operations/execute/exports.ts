@@ -34,7 +34,7 @@ export async function publishDevice(
     await run.record({ ...change, waiting: null });
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code !== 'MAPPING_NOT_FOUND') throw error;
-    await mapAgain(run);
+    await mapAgain(run, target.name);
     return null;
   }
   run.learn({ published: true });
@@ -42,10 +42,11 @@ export async function publishDevice(
 }
 
 /**
- * The mapping that this operation has just written was deleted by somebody else: the device is correlated and
- * mapped again.
+ * The mapping that this operation has just written was deleted by somebody else: without it nothing is exported, and
+ * the device is correlated and mapped again.
  */
-async function mapAgain(run: RunContext): Promise<void> {
+async function mapAgain(run: RunContext, name: string): Promise<void> {
+  await run.parts.exports.withdraw(name);
   // It names the disk: without serials nothing else tells that the guest still has it.
   const data = { ...run.journal.done('map'), reason: 'the mapping was deleted by somebody else' };
   await run.record({ entries: [{ step: 'unmap', state: 'done', data }], waiting: null });

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { expectedSerial } from '~/server/devices/serial';
 import { absent, seen } from '~/server/model/evidence';
 import { decideAttach } from '~/server/operations/decide/attach';
 import type { Facts } from '~/server/operations/decision';
+import { GIB, Rig } from './rig';
 import {
   APPLIANCE,
   CLIENT,
@@ -31,6 +33,30 @@ const clear = { openJobs: 0, conflictingOperation: null };
 const attached = seenVolume({ vmId: APPLIANCE, deviceId: 1 });
 /** What contradicts the rows has stayed so for as long as it is doubted. */
 const doubted = { 'attached-unasked': LIMITS.READ_SETTLE_MS + 1 };
+
+describe('an attach whose disk does not stay', () => {
+  const replug = async (rig: Rig, id: string) => {
+    rig.guest.surpriseUnplug(id);
+    await rig.guest.plug({ volumeId: id, size: 5 * GIB, serial: expectedSerial(id) });
+  };
+
+  it.each([
+    ['it comes and goes', replug],
+    ['its row is deleted', async (rig: Rig) => rig.store.mappings.clear()],
+  ])('%s each time it was mapped: it ends and says so', async (_story, disturb) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'map' && state === 'done') void disturb(rig, id);
+    });
+    const attach = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(attach).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IDENTITY_MISMATCH' });
+    expect(attach.error).toContain(`was mapped ${LIMITS.MAPS_PER_ATTACH} times`);
+    const entries = await rig.journal(attach.id);
+    expect(entries.filter(({ step }) => step === 'map')).toHaveLength(LIMITS.MAPS_PER_ATTACH);
+    expect([rig.calls, rig.exported(id)]).toEqual([['attachVolume'], false]);
+  });
+});
 
 describe('attach decides', () => {
   it('reads the volume before anything else', () => {
