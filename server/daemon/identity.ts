@@ -3,7 +3,7 @@ import { type Clock, sleepUntilAny } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import { type ResolvedAppliance, resolveAppliance } from '../devices/resolve-appliance';
+import { resolveAppliance } from '../devices/resolve-appliance';
 
 export interface ApplianceView {
   readonly vmId: string | null;
@@ -11,6 +11,8 @@ export interface ApplianceView {
   readonly conflicts: readonly string[];
   /** Why the sources could not all be read the last time; null when they could. */
   readonly unread: string | null;
+  /** Why this machine may be, or is, another VM than the one that is named: then `vmId` is null; null when it is not. */
+  readonly contradicted: string | null;
   /**
    * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it
    * to this key. unverified: not asked yet, or CloudStack was away.
@@ -18,12 +20,24 @@ export interface ApplianceView {
   readonly verdict: 'confirmed' | 'refuted' | 'not-visible' | 'unverified';
 }
 
+/** What the sources name. */
+type Named = Pick<ApplianceView, 'vmId' | 'source' | 'conflicts'>;
+
 /**
  * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against
- * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused.
+ * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused. A copy of
+ * an appliance brings the settings of its original along, whose disks it does not have: it would take each of them for
+ * unused. So nothing begins while the SMBIOS UUID names another VM that CloudStack has.
  */
 export class ApplianceIdentity {
-  view: ApplianceView = { vmId: null, source: null, conflicts: [], unread: null, verdict: 'unverified' };
+  view: ApplianceView = {
+    vmId: null,
+    source: null,
+    conflicts: [],
+    unread: null,
+    contradicted: null,
+    verdict: 'unverified',
+  };
   private doubts = new AbortController();
 
   constructor(
@@ -37,15 +51,22 @@ export class ApplianceIdentity {
     },
   ) {}
 
-  /** Reads the sources again. Errors of the database are thrown; CloudStack is not asked. */
+  /**
+   * Reads the sources again. Errors of the database are thrown. CloudStack is asked only before the first answer, and
+   * only where the SMBIOS UUID is another one: it does not change while the machine runs.
+   */
   async resolve(): Promise<ApplianceView> {
+    const before = this.view;
     const resolved = await this.read().catch((error: unknown) => {
       this.view = { ...this.view, unread: messageOf(error) };
       throw error;
     });
-    const before = this.view;
-    this.view = { ...before, ...kept(before, resolved), unread: null };
+    const { contradicted } = resolved;
+    const now: Named = contradicted === null ? resolved : { ...resolved, vmId: null, source: null };
+    this.view = { ...before, ...kept(before, now), unread: null, contradicted };
     const { vmId, source, conflicts } = this.view;
+    if (contradicted !== null && contradicted !== before.contradicted)
+      this.parts.logger.error('Appliance identity contradicted', { reason: contradicted });
     if (vmId !== before.vmId || conflicts.join() !== before.conflicts.join()) {
       this.parts.logger.info('Appliance identity', { vm_id: vmId, source });
       for (const conflict of conflicts)
@@ -54,13 +75,36 @@ export class ApplianceIdentity {
     return this.view;
   }
 
-  private async read(): Promise<ResolvedAppliance> {
+  /** Only CloudStack's word that the SMBIOS UUID names no VM, as on hypervisors other than KVM, ends the doubt. */
+  private async contradiction({ vmId, source }: Named, firmwareVmId: string): Promise<string | null> {
+    const named = `${source} says ${vmId}, and the SMBIOS UUID of this machine ${firmwareVmId}`;
+    try {
+      const vm = await this.parts.cloud.readVm(firmwareVmId);
+      switch (vm.kind) {
+        case 'absent':
+          return null;
+        case 'seen':
+          return `${named}, which CloudStack has as VM ${vm.value.name}: this machine is that one, perhaps a copy; correct OMA_VM_ID or ossea_configs.oma_vm_id`;
+        case 'unknown':
+          return `${named}, of which CloudStack does not say that it is no VM: ${vm.why}`;
+        default:
+          return vm satisfies never;
+      }
+    } catch (error) {
+      if (!(error instanceof CloudError)) throw error;
+      return `${named}, and whether that is another VM CloudStack cannot be asked: ${error.message}`;
+    }
+  }
+
+  private async read(): Promise<Named & Pick<ApplianceView, 'contradicted'>> {
     const { configuredVmId, osseaVmId, productUuid } = this.parts;
-    return resolveAppliance({
+    const { firmwareVmId, ...named } = resolveAppliance({
       configuredVmId,
       osseaVmId: await osseaVmId(),
       productUuid: await productUuid(),
     });
+    const isDoubted = this.view.vmId === null && firmwareVmId !== null;
+    return { ...named, contradicted: isDoubted ? await this.contradiction(named, firmwareVmId) : null };
   }
 
   /**
@@ -103,8 +147,8 @@ export class ApplianceIdentity {
 
   /** The VM id; throws APPLIANCE_UNKNOWN when it is not known, or CloudStack contradicts it. */
   require(): string {
-    const { vmId, verdict, source, unread } = this.view;
-    if (vmId === null) throw applianceUnknown(unread);
+    const { vmId, verdict, source } = this.view;
+    if (vmId === null) throw applianceUnknown(this.view);
     const from = source ?? 'nowhere';
     if (verdict === 'refuted')
       throw unusable(
@@ -120,18 +164,19 @@ export class ApplianceIdentity {
   }
 }
 
+type WhyUnknown = Pick<ApplianceView, 'unread' | 'contradicted'>;
+
 /** What is to be done while no VM is known: a source that cannot be read may name one, and others may contradict it. */
-export function unknownText(unread: string | null): string {
-  return unread === null
-    ? 'set OMA_VM_ID or ossea_configs.oma_vm_id'
-    : `what names it cannot all be read: ${unread}`;
+export function unknownText({ unread, contradicted }: WhyUnknown): string {
+  if (unread !== null) return `what names it cannot all be read: ${unread}`;
+  return contradicted ?? 'set OMA_VM_ID or ossea_configs.oma_vm_id';
 }
 
-/** No source names a VM, or (`unread`) not all of them could be read. */
-export function applianceUnknown(unread: string | null): DaemonError {
+/** No source names a VM, not all of them could be read (`unread`), or the machine is another one. */
+export function applianceUnknown(why: WhyUnknown): DaemonError {
   return new DaemonError(
     'APPLIANCE_UNKNOWN',
-    `The daemon does not know which VM it runs on: ${unknownText(unread)}`,
+    `The daemon does not know which VM it runs on: ${unknownText(why)}`,
     { retryAfterSeconds: 30 },
   );
 }
@@ -149,17 +194,14 @@ const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' 
  * The identity found first is kept until the process ends, because exports, rows and guards depend on it. A
  * source that names another VM later is a conflict.
  */
-function kept(
-  { vmId, source }: ApplianceView,
-  now: ResolvedAppliance,
-): Pick<ApplianceView, 'vmId' | 'source' | 'conflicts'> {
-  if (vmId === null || now.vmId === vmId) return now;
-  const says = now.vmId === null ? 'nothing names a VM any more' : `${now.source} says ${now.vmId}`;
+function kept({ vmId, source }: ApplianceView, { vmId: nowId, source: nowSource, conflicts }: Named): Named {
+  if (vmId === null || nowId === vmId) return { vmId: nowId, source: nowSource, conflicts };
+  const says = nowId === null ? 'nothing names a VM any more' : `${nowSource} says ${nowId}`;
   return {
     vmId,
     source,
     conflicts: [
-      ...now.conflicts,
+      ...conflicts,
       `${says}, but this daemon runs as ${vmId}: that takes effect at the next start`,
     ],
   };

@@ -214,8 +214,8 @@ export class VolumeDaemon implements Daemon {
   }
 
   get standbyRefusal(): DaemonError {
-    const { vmId, unread } = this.adapters.identity.view;
-    return vmId === null ? applianceUnknown(unread) : this.domain.ownership.refusal;
+    const { view } = this.adapters.identity;
+    return view.vmId === null ? applianceUnknown(view) : this.domain.ownership.refusal;
   }
 
   /** Drains: stops accepting, ends streams, finishes current steps, releases the lease. Idempotent. */
@@ -428,9 +428,10 @@ export class VolumeDaemon implements Daemon {
     const { identity } = this.adapters;
     let striving = false;
     while (!this.stopping.aborted) {
-      const { vmId, unread } = await identity.resolve().catch(() => identity.view);
+      const view = await identity.resolve().catch(() => identity.view);
+      const { vmId } = view;
       if (vmId === null)
-        this.stageReason = `the daemon does not know which VM it runs on: ${unknownText(unread)}`;
+        this.stageReason = `the daemon does not know which VM it runs on: ${unknownText(view)}`;
       else if (!striving) this.domain.ownership.start(vmId);
       striving ||= vmId !== null;
       await identity.verify().catch(() => identity.view);

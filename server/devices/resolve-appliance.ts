@@ -14,6 +14,8 @@ export interface ResolvedAppliance {
   readonly source: 'OMA_VM_ID' | 'ossea_configs' | 'smbios' | null;
   /** What the sources disagree about, in words; a source that is no UUID counts as a disagreement. */
   readonly conflicts: readonly string[];
+  /** The SMBIOS UUID where it is another than `vmId`: if CloudStack has a VM with it, this machine is that VM. */
+  readonly firmwareVmId: string | null;
 }
 
 /** Firmware that knows no UUID says all zeros or all ones. */
@@ -32,12 +34,13 @@ export function resolveAppliance(sources: IdentitySources): ResolvedAppliance {
   const unusable = said.filter(({ text }) => !isUuid(text));
   const [chosen, ...others] = said.filter(({ text }) => isUuid(text));
   const conflicts = unusable.map(({ label, text }) => `${label} is not a VM id: ${text.slice(0, 64)}`);
-  if (!chosen) return { vmId: null, source: null, conflicts };
+  if (!chosen) return { vmId: null, source: null, conflicts, firmwareVmId: null };
   for (const { label, text } of others) {
     if (text !== chosen.text)
       conflicts.push(`${label} says ${text}, but ${chosen.label} says ${chosen.text}`);
   }
-  return { vmId: chosen.text, source: chosen.source, conflicts };
+  const firmware = others.find(({ source, text }) => source === 'smbios' && text !== chosen.text);
+  return { vmId: chosen.text, source: chosen.source, conflicts, firmwareVmId: firmware?.text ?? null };
 }
 
 function tidy(value: string | null): string {

@@ -29,6 +29,7 @@ interface CheckParts {
     readonly vmId: string | null;
     readonly verdict: string;
     readonly conflicts: readonly string[];
+    readonly contradicted: string | null;
   };
 }
 
@@ -129,7 +130,9 @@ async function ownersOf(
   };
   const { vmId } = appliance;
   if (vmId === null)
-    problems.push('it is not known which VM this is: set OMA_VM_ID or ossea_configs.oma_vm_id');
+    problems.push(
+      `it is not known which VM this is: ${appliance.contradicted ?? 'set OMA_VM_ID or ossea_configs.oma_vm_id'}`,
+    );
   if (capabilities === null) return nothing;
   try {
     const vm = vmId === null ? null : await cloud.readVm(vmId);

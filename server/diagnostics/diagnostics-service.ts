@@ -36,6 +36,7 @@ interface DiagnosticParts {
     readonly vmId: string | null;
     readonly verdict: string;
     readonly conflicts: readonly string[];
+    readonly contradicted: string | null;
   };
   /** Operations that may be bringing a disk into this guest now; none where another process owns the appliance. */
   attaching(): readonly Operation[];

@@ -153,7 +153,7 @@ function applianceHealth(view: ApplianceView, phase: DaemonPhase): ComponentHeal
   // One of the sources is in the database: before that is read even a set OMA_VM_ID has not been looked at.
   if (view.vmId === null && phase === 'starting')
     return { status: 'unknown', message: 'not looked at yet: the database comes first' };
-  if (view.vmId === null) return { status: 'unhealthy', message: `unknown: ${unknownText(view.unread)}` };
+  if (view.vmId === null) return { status: 'unhealthy', message: `unknown: ${unknownText(view)}` };
   if (view.verdict === 'refuted')
     return {
       status: 'unhealthy',

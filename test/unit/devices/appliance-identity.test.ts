@@ -93,7 +93,7 @@ describe('which VM the daemon believes to be', () => {
   });
 
   it('a VM that CloudStack does not have: refused, naming the id and where it comes from', async () => {
-    const { identity, told } = make({ environment: A, firmware: B }, [B]);
+    const { identity, told } = make({ environment: A }, [B]);
     await identity.resolve();
     expect(await identity.verify()).toMatchObject({ vmId: A, verdict: 'refuted' });
     expect(refusal(identity)).toEqual([
@@ -118,21 +118,68 @@ describe('which VM the daemon believes to be', () => {
     expect(await identity.verify()).toMatchObject({ verdict: 'confirmed' });
   });
 
-  it('a copied VM brings the table of its original: the conflict stays visible and is logged once', async () => {
-    const { identity, told } = make({ table: A, firmware: B });
+  describe('a copied VM brings the settings of its original along', () => {
     const conflict = `the SMBIOS UUID of this machine says ${B}, but ossea_configs.oma_vm_id says ${A}`;
-    for (let time = 0; time < 3; time += 1) {
+
+    it('CloudStack has both: the copy is nobody, because it has none of the disks of the original', async () => {
+      const { identity, state, told } = make({ table: A, firmware: B });
+      for (let time = 0; time < 3; time += 1) {
+        expect(await identity.resolve()).toMatchObject({ vmId: null, source: null, conflicts: [conflict] });
+        await identity.verify();
+      }
+      const because = `ossea_configs says ${A}, and the SMBIOS UUID of this machine ${B}, which CloudStack has as VM appliance: this machine is that one, perhaps a copy; correct OMA_VM_ID or ossea_configs.oma_vm_id`;
+      expect(refusal(identity)).toEqual([
+        'APPLIANCE_UNKNOWN',
+        `The daemon does not know which VM it runs on: ${because}`,
+        30,
+      ]);
+      const errors = told.filter(({ message }) => message === 'Appliance identity contradicted');
+      expect(errors, 'logged once').toEqual([
+        { message: 'Appliance identity contradicted', fields: { reason: because } },
+      ]);
+      state.table = B;
+      expect(await identity.resolve()).toMatchObject({ vmId: B, conflicts: [], contradicted: null });
+      expect(refusal(identity)).toBe(`allowed for ${B}`);
+    });
+
+    it('the same where the environment names the original', async () => {
+      const { identity } = make({ environment: A, table: B, firmware: B });
+      expect(await identity.resolve()).toMatchObject({ vmId: null });
+    });
+
+    it('CloudStack is away or shows nothing: nothing begins until it says that the UUID names no VM', async () => {
+      const { identity, state } = make({ environment: A, firmware: B }, null);
       expect(await identity.resolve()).toMatchObject({
-        vmId: A,
-        source: 'ossea_configs',
-        conflicts: [conflict],
+        vmId: null,
+        contradicted: expect.stringContaining('CloudStack cannot be asked: away'),
       });
-      await identity.verify();
-    }
-    expect(told).toEqual([
-      { message: 'Appliance identity', fields: { vm_id: A, source: 'ossea_configs' } },
-      { message: 'Appliance identity conflict', fields: { reason: conflict } },
-    ]);
+      Object.assign(state, { vms: [A], hidden: true });
+      expect(await identity.resolve()).toMatchObject({
+        vmId: null,
+        contradicted: expect.stringContaining('does not say that it is no VM: the list is empty'),
+      });
+      state.hidden = false;
+      expect(await identity.resolve()).toMatchObject({ vmId: A, contradicted: null });
+      expect(refusal(identity)).toBe(`allowed for ${A}`);
+    });
+
+    it('a UUID that is no VM, as on other hypervisors: the conflict stays visible and is logged once', async () => {
+      const { identity, state, told } = make({ table: A, firmware: B }, [A]);
+      for (let time = 0; time < 3; time += 1) {
+        expect(await identity.resolve()).toMatchObject({
+          vmId: A,
+          source: 'ossea_configs',
+          conflicts: [conflict],
+        });
+        await identity.verify();
+        // What has begun goes on with CloudStack away: the UUID does not change while the machine runs.
+        state.vms = null;
+      }
+      expect(told).toEqual([
+        { message: 'Appliance identity', fields: { vm_id: A, source: 'ossea_configs' } },
+        { message: 'Appliance identity conflict', fields: { reason: conflict } },
+      ]);
+    });
   });
 
   it('all three differ: the environment wins, both others are named', async () => {
@@ -201,6 +248,7 @@ describe('which VM the daemon believes to be', () => {
       source: 'ossea_configs',
       conflicts: [`${says}, but this daemon runs as ${A}: that takes effect at the next start`],
       unread: null,
+      contradicted: null,
       verdict: 'confirmed',
     });
     expect(refusal(identity)).toBe(`allowed for ${A}`);

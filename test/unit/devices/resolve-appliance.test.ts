@@ -16,6 +16,7 @@ describe('which VM the daemon runs on', () => {
         `ossea_configs.oma_vm_id says ${B}, but OMA_VM_ID says ${A}`,
         `the SMBIOS UUID of this machine says ${B}, but OMA_VM_ID says ${A}`,
       ],
+      firmwareVmId: B,
     });
   });
 
@@ -28,16 +29,26 @@ describe('which VM the daemon runs on', () => {
   });
 
   it('the firmware is used when no other source is set', () => {
-    expect(resolve(null, null, A)).toEqual({ vmId: A, source: 'smbios', conflicts: [] });
-    expect(resolve('', '  ', A)).toEqual({ vmId: A, source: 'smbios', conflicts: [] });
+    expect(resolve(null, null, A)).toEqual({ vmId: A, source: 'smbios', conflicts: [], firmwareVmId: null });
+    expect(resolve('', '  ', A)).toEqual({ vmId: A, source: 'smbios', conflicts: [], firmwareVmId: null });
   });
 
   it('sources that agree, in whatever case, are no conflict', () => {
-    expect(resolve(A.toUpperCase(), ` ${A}\n`, A)).toEqual({ vmId: A, source: 'OMA_VM_ID', conflicts: [] });
+    expect(resolve(A.toUpperCase(), ` ${A}\n`, A)).toEqual({
+      vmId: A,
+      source: 'OMA_VM_ID',
+      conflicts: [],
+      firmwareVmId: null,
+    });
   });
 
   it('nobody knows', () => {
-    expect(resolve(null, null, null)).toEqual({ vmId: null, source: null, conflicts: [] });
+    expect(resolve(null, null, null)).toEqual({
+      vmId: null,
+      source: null,
+      conflicts: [],
+      firmwareVmId: null,
+    });
   });
 
   it('a value that is no VM id is reported and not used', () => {
@@ -45,6 +56,7 @@ describe('which VM the daemon runs on', () => {
       vmId: A,
       source: 'smbios',
       conflicts: ['ossea_configs.oma_vm_id is not a VM id: i-2-30-vm'],
+      firmwareVmId: null,
     });
   });
 

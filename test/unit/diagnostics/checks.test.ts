@@ -52,6 +52,7 @@ interface Situation {
   readonly cloud?: Partial<DiagnosticCloud>;
   readonly deleteMode?: 'expunge' | 'trash';
   readonly conflicts?: readonly string[];
+  readonly contradicted?: string | null;
   readonly ownerSource?: 'environment' | 'ossea_configs';
   readonly zone?: string;
   readonly diskOfferingId?: string;
@@ -62,6 +63,7 @@ function cloudstack({
   cloud,
   deleteMode = 'expunge',
   conflicts = [],
+  contradicted = null,
   ownerSource,
   settings,
   ...row
@@ -94,7 +96,12 @@ function cloudstack({
         activeRows: row.activeRows ?? 1,
       })),
     deleteMode,
-    appliance: { vmId: 'vm', verdict: 'unverified', conflicts },
+    appliance: {
+      vmId: contradicted === null ? 'vm' : null,
+      verdict: 'unverified',
+      conflicts,
+      contradicted,
+    },
   });
 }
 
@@ -256,6 +263,12 @@ describe('check cloudstack', () => {
   it('a conflict about the identity of the appliance is a problem', async () => {
     expect((await cloudstack({ conflicts: ['ossea_configs says b'] })).problems).toEqual([
       'ossea_configs says b',
+    ]);
+  });
+
+  it('a machine that is another VM than its settings name is told so, not to set what is set', async () => {
+    expect((await cloudstack({ contradicted: 'this machine is a copy' })).problems).toEqual([
+      'it is not known which VM this is: this machine is a copy',
     ]);
   });
 });
