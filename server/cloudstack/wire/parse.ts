@@ -76,7 +76,8 @@ const volume = z
     (v): CloudVolume => ({
       id: v.id.toLowerCase(),
       name: v.name ?? '',
-      type: v.type ?? 'DATADISK',
+      // A VM runs from what is at its device 0, whatever the type of that volume.
+      type: v.virtualmachineid !== null && v.deviceid === 0 ? 'ROOT' : (v.type ?? 'DATADISK'),
       state: v.state ?? 'Unknown',
       // No volume is empty: 0 is what a server shows that does not know.
       size: v.size || null,

@@ -19,6 +19,15 @@ describe('lists', () => {
     expect(await canned.client.cloud.readVolume(VOLUME)).toMatchObject({ kind: 'unknown', by: 'cloudstack' });
   });
 
+  it.each(['DATADISK', undefined])('what is at device 0 of a VM is its root disk: type %s', async (type) => {
+    const at = { id: VOLUME, virtualmachineid: VM, deviceid: 0, type };
+    canned.say(ok('listVolumes', { count: 1, volume: [at] }));
+    expect(await canned.client.cloud.readVolume(VOLUME)).toMatchObject({ value: { type: 'ROOT' } });
+    // The number outlives the plug in the state Destroy.
+    canned.say(ok('listVolumes', { count: 1, volume: [{ ...at, virtualmachineid: undefined }] }));
+    expect(await canned.client.cloud.readVolume(VOLUME)).toMatchObject({ value: { type: 'DATADISK' } });
+  });
+
   it('every page is read, and an exact multiple of the page size ends with a page past the end', async () => {
     const total = 2 * LIMITS.CLOUDSTACK_PAGE_SIZE;
     canned.server.script = ({ parameters }) => {
