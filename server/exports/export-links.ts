@@ -46,8 +46,10 @@ export class ExportLinks {
   private readonly abandoned: string | null;
   /** Nothing is served from it. */
   private readonly plugs: string;
-  /** Can nodes be given a second name that ends with the disk? null: not looked at yet. */
-  private namesNodes: boolean | null = null;
+  /** Does the kernel make the nodes, and end all their names with the disk? null: not looked at yet. */
+  private isOfKernel: boolean | null = null;
+  /** Why the last second name could not be made; null: it could. The next publish tries again. */
+  private refusal: string | null = null;
 
   constructor(
     private readonly places: Places,
@@ -112,7 +114,8 @@ export class ExportLinks {
     if (plug !== null) {
       // Somebody has seen the disk leave: a link that leads there still must not come to life again.
       if (before.includes(plug) && !(await isSameNode(plug, devicePath))) await this.remove(name);
-      const leadsTo = await this.makePlug(plug, devicePath).catch(configFailed(plug, 'made'));
+      const leadsTo = (await this.nameNode(plug, devicePath)) ?? devicePath;
+      await this.makePlug(plug, leadsTo).catch(configFailed(plug, 'made'));
       // Whoever removes it when the disk leaves may have done so before it was there: that disk has gone by now.
       node = await this.verify(target).catch(async (error: unknown) => {
         await this.removePlug(plug);
@@ -150,6 +153,18 @@ export class ExportLinks {
     await unlinkIfThere(this.path({ name }));
     await unlinkIfThere(this.path({ name, readOnly: true }));
     for (const plug of plugs) await this.removePlug(plug);
+  }
+
+  /**
+   * Why the kernel does not end the exports of a disk that leaves, for people; null: it does. `isMendable`: it would,
+   * if the names could be made. A laboratory has nothing to say.
+   */
+  async withoutSecondNames(): Promise<{ readonly reason: string; readonly isMendable: boolean } | null> {
+    if (this.places.devDir !== REAL_DEVICES) return null;
+    const reason = (await this.canNameNodes())
+      ? this.refusal
+      : `${REAL_DEVICES} is not the kernel's own (devtmpfs)`;
+    return reason === null ? null : { reason, isMendable: this.refusal !== null };
   }
 
   /** Names of our exports that have a link. */
@@ -247,32 +262,33 @@ export class ExportLinks {
     return texts.flatMap((text) => (text !== null && this.isPlug(text) ? [text] : []));
   }
 
-  /** Returns where it leads. */
-  private async makePlug(plug: string, devicePath: string): Promise<string> {
-    const node = (await this.nameNode(plug, devicePath)) ?? devicePath;
-    if ((await textOf(plug)) === node) return node;
+  private async makePlug(plug: string, node: string): Promise<void> {
+    if ((await textOf(plug)) === node) return;
     await makeFolder(this.plugs);
     const temporary = `${plug}.new`;
     await unlinkIfThere(temporary);
     await symlink(node, temporary);
     // At once: an earlier version has let it lead to the disk, and clients come meanwhile.
     await rename(temporary, plug);
-    return node;
   }
 
-  /** The second name of the node, made where it is not there; null where that is not possible. */
+  /**
+   * The second name of the node, made where it is not there; null where that is not possible. It names a plug, so it is
+   * never turned to another node: an export may lead there. Throws DEVICE_IDENTITY_MISMATCH.
+   */
   private async nameNode(plug: string, devicePath: string): Promise<string | null> {
     if (!(await this.canNameNodes())) return null;
     const path = secondName(plug);
-    if (await isSameNode(path, devicePath)) return path;
     try {
-      await makeFolder(SECOND_NAMES);
-      await unlink(path).catch(() => {});
-      await link(devicePath, path);
+      if (!(await isSameNode(path, devicePath))) {
+        await makeFolder(SECOND_NAMES);
+        await link(devicePath, path);
+      }
+      this.refusal = null;
       return path;
     } catch (error) {
-      // A disk that has left is nobody's refusal: what comes next finds that it has.
-      if (!hasCode(error, 'ENOENT')) this.namesNodes = false;
+      if (hasCode(error, 'EEXIST', 'ENOENT')) throw notTheDevice(devicePath, 'the disk has left');
+      this.refusal = messageOf(error);
       return null;
     }
   }
@@ -283,8 +299,8 @@ export class ExportLinks {
   }
 
   private async canNameNodes(): Promise<boolean> {
-    this.namesNodes ??= this.places.devDir === REAL_DEVICES && (await isKernelsOwn(REAL_DEVICES));
-    return this.namesNodes;
+    this.isOfKernel ??= this.places.devDir === REAL_DEVICES && (await isKernelsOwn(REAL_DEVICES));
+    return this.isOfKernel;
   }
 
   private async removePlug(plug: string): Promise<void> {

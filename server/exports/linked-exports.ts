@@ -152,11 +152,20 @@ export abstract class LinkedExports implements ExportServer {
     try {
       const health = await this.look();
       this.staleUntilRestart = health.staleUntilRestart;
-      return { ...health, version: this.version };
+      return { ...(await this.withNames(health)), version: this.version };
     } catch (error) {
       const { version, staleUntilRestart } = this;
       return { status: 'unhealthy', message: messageOf(error), version, pid: null, staleUntilRestart };
     }
+  }
+
+  /** Says where exports have no second names, and why; degraded where somebody can mend it. */
+  private async withNames<T extends Omit<ExportServerHealth, 'version'>>(health: T) {
+    const without = await this.links.withoutSecondNames();
+    if (without === null) return health;
+    const status = health.status === 'healthy' && without.isMendable ? 'degraded' : health.status;
+    const message = `${health.message}; the kernel does not close exports of disks that leave, only udev and this daemon do: ${without.reason}`;
+    return { ...health, status, message } as const;
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
