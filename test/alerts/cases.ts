@@ -18,6 +18,7 @@ export const HEALTHY: Series = {
   [on('up', ',job="volume-daemon"')]: '1x60',
   [on('volume_daemon_dependency_up', ',dependency="database"')]: '1x60',
   [on('volume_daemon_dependency_up', ',dependency="cloudstack"')]: '1x60',
+  [on('volume_daemon_dependency_degraded', ',dependency="cloudstack"')]: '0x60',
   [on('volume_daemon_epoch', APPLIANCE)]: '3x60',
   // Another appliance of the same Prometheus, which has its owner always.
   [on('volume_daemon_epoch', ',appliance="vm-2"')]: '7x60',
@@ -62,6 +63,13 @@ export const CASES: Readonly<Record<string, Case>> = {
   VolumeDaemonDependencyDown: {
     cause: 'the database is away',
     series: { [on('volume_daemon_dependency_up', ',dependency="database"')]: '1x5 0x55' },
+  },
+  VolumeDaemonDependencyDegraded: {
+    cause: 'a clock is 61 seconds wrong',
+    series: {
+      [on('volume_daemon_cloudstack_clock_skew_seconds')]: '-61x60',
+      [on('volume_daemon_dependency_degraded', ',dependency="cloudstack"')]: '0x5 1x55',
+    },
   },
   VolumeDaemonNoOwner: {
     cause: 'nobody owns the appliance',

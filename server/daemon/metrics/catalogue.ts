@@ -41,7 +41,12 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
     phase: gauge('phase', '1 for the phase the daemon is in.', ['phase']),
     dependencyUp: gauge(
       'dependency_up',
-      '1 when the dependency is healthy or switched off; absent for what is not known because the database is away.',
+      '1 when the dependency does its work or is switched off; absent for what is not known because the database is away.',
+      ['dependency'],
+    ),
+    dependencyDegraded: gauge(
+      'dependency_degraded',
+      '1 when the dependency does its work, but something about it needs a person.',
       ['dependency'],
     ),
     epoch: gauge('epoch', 'Epoch of the ownership of the appliance, 0 in standby.', ['appliance']),

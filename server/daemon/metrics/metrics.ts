@@ -92,12 +92,13 @@ export class Metrics {
   }
 
   private health({ version, health }: Gathered): void {
-    const { info, phase, dependencyUp, epoch, drifts, waiting, held } = this.catalogue;
+    const { info, phase, dependencyUp, dependencyDegraded, epoch, drifts, waiting, held } = this.catalogue;
     info.set({ version }, 1);
     phase.reset();
     phase.set({ phase: health.phase }, 1);
     const isAway = health.database.status === 'unhealthy' || health.database.status === 'unknown';
     dependencyUp.reset();
+    dependencyDegraded.reset();
     for (const [dependency, state] of Object.entries({
       cloudstack: health.cloudstack,
       database: health.database,
@@ -107,7 +108,8 @@ export class Metrics {
     })) {
       // The sample of the database says it: an alert for each of them would send people to look for faults in what nobody could ask.
       if (state.status === 'unknown' && isAway && dependency !== 'database') continue;
-      dependencyUp.set({ dependency }, state.status === 'healthy' || state.status === 'disabled' ? 1 : 0);
+      dependencyUp.set({ dependency }, state.status === 'unhealthy' || state.status === 'unknown' ? 0 : 1);
+      dependencyDegraded.set({ dependency }, state.status === 'degraded' ? 1 : 0);
     }
     // Under the name that the appliance has now; empty until it is known.
     epoch.reset();

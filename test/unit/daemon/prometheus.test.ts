@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { createCatalogue } from '~/server/daemon/metrics/catalogue';
+import type { ComponentStatus, HealthReport } from '~/server/daemon/daemon';
 import { JournalObserver } from '~/server/daemon/metrics/journal-observer';
+import { Metrics } from '~/server/daemon/metrics/metrics';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 
 const ID = '0a1b2c3d-0a1b-4c3d-8e9f-000000000001';
@@ -104,4 +106,47 @@ it('docs/guides/monitoring.md tells every metric, its labels and its meaning', a
   });
   const document = readFileSync(new URL('../../../docs/guides/monitoring.md', import.meta.url), 'utf8');
   expect(document.split('\n').filter((line) => line.startsWith('| `volume_daemon_'))).toEqual(rows);
+});
+
+describe('dependencies', () => {
+  async function told(cloudstack: ComponentStatus) {
+    const health = {
+      phase: 'ready',
+      cloudstack: { status: cloudstack },
+      database: { status: 'healthy' },
+      deviceMonitor: { status: 'healthy' },
+      exportServer: { status: 'disabled' },
+      appliance: { status: 'healthy' },
+      drifts: [],
+      held: [],
+      operations: { waiting: [] },
+    };
+    const { body } = await new Metrics(() => null).render({
+      version: '1',
+      health: health as unknown as HealthReport,
+      counts: null,
+      exports: null,
+      activeExports: null,
+      exportFigures: null,
+      freeSlots: null,
+      devices: { devices: 0, failedScans: 0 },
+      clockSkewMs: null,
+      sync: { last: null, lastJudgedAt: null },
+      pool: { inUse: 0, waiting: 0 },
+      spans: null,
+    });
+    const value = (name: string) =>
+      Number(body.split(`volume_daemon_dependency_${name}{dependency="cloudstack"} `)[1]?.split('\n')[0]);
+    return { up: value('up'), degraded: value('degraded') };
+  }
+
+  it.each([
+    ['healthy', 1, 0],
+    ['disabled', 1, 0],
+    ['degraded', 1, 1],
+    ['unhealthy', 0, 0],
+    ['unknown', 0, 0],
+  ] as const)('one that is %s: up %i, degraded %i', async (status, up, degraded) => {
+    expect(await told(status)).toEqual({ up, degraded });
+  });
 });
