@@ -36,7 +36,7 @@ interface Tenure {
  * epoch, none of its late writes is accepted.
  */
 export class Ownership {
-  /** The owner of the appliance when it is another process. */
+  /** The owner of the appliance when it is another process, as it was last seen. */
   otherOwner: string | null = null;
   /** Why the last try to become the owner failed. */
   private trouble: string | null = null;
@@ -60,6 +60,11 @@ export class Ownership {
   watchTenure(): () => boolean {
     const { tenure } = this;
     return () => tenure !== null && this.isHeld(tenure);
+  }
+
+  /** The other owner, when the last look has shown it: while nobody can look it may have ended. */
+  get shownOwner(): string | null {
+    return this.trouble === null ? this.otherOwner : null;
   }
 
   /** Why this daemon is not the owner. */

@@ -238,7 +238,7 @@ export class VolumeDaemon implements Daemon {
       access: this.parts.access.health(),
       appliance: identity.view,
       engine: this.domain.ownership.engine,
-      owner: this.phase === 'standby' ? this.domain.ownership.otherOwner : null,
+      owner: this.phase === 'standby' ? this.domain.ownership.shownOwner : null,
       pending: this.statistics.pending(),
       sync: this.sync,
       reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,

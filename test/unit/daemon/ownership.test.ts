@@ -16,11 +16,12 @@ const OTHER: Owner = {
 
 /**
  * Looks until the answers have come to an end; null is a database that is away. Resolves with its warnings, and
- * with what a change would have been refused with after each look.
+ * with what a change would have been refused with, and whom health would have shown as the owner, after each look.
  */
-async function lookAround(answers: (Owner | null)[]): Promise<{ told: string[]; refusals: DaemonError[] }> {
+async function lookAround(answers: (Owner | null)[]) {
   const told: string[] = [];
   const refusals: DaemonError[] = [];
+  const shown: (string | null)[] = [];
   await new Promise<void>((resolve) => {
     const clock: Clock = { now: () => 0, monotonic: () => 0, sleep: async () => {} };
     const unused = async (): Promise<never> => {
@@ -48,12 +49,15 @@ async function lookAround(answers: (Owner | null)[]): Promise<{ told: string[]; 
         owner: 'this:8090 pid 2',
         instances: { mine: '', hasEnded: () => false },
       },
-      () => void refusals.push(ownership.refusal),
+      () => {
+        refusals.push(ownership.refusal);
+        shown.push(ownership.shownOwner);
+      },
     );
     refusals.push(ownership.refusal);
     ownership.start('appliance');
   });
-  return { told, refusals };
+  return { told, refusals, shown };
 }
 
 describe('a daemon that cannot find out who owns the appliance', () => {
@@ -74,5 +78,10 @@ describe('a daemon that cannot find out who owns the appliance', () => {
     expect(refusals[1]?.message).toContain('connect ECONNREFUSED');
     expect(refusals[2]).toMatchObject({ details: { owner: OTHER.owner } });
     expect(refusals[3]?.message).not.toContain(OTHER.owner);
+  });
+
+  it('health shows the other owner only where the last look has shown it', async () => {
+    const { shown } = await lookAround([null, OTHER, null, OTHER]);
+    expect(shown.slice(0, 4)).toEqual([null, OTHER.owner, null, OTHER.owner]);
   });
 });
