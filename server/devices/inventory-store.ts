@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { createStorage } from 'unstorage';
 import fsDriver from 'unstorage/drivers/fs-lite';
 import { z } from 'zod';
@@ -50,6 +51,8 @@ export function createInventoryStore(folder: string): InventoryStore {
     },
     save: async (snapshot) => {
       const { bootId, devices, at, appearances = [] } = snapshot;
+      // The driver ignores why it cannot make the folder, and tells that of the file in it: there is none.
+      await mkdir(folder, { recursive: true });
       await storage.setItem(KEY, {
         bootId,
         devices: devices.map((device) => deviceSchema.parse(device)),

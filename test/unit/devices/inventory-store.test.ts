@@ -42,6 +42,11 @@ it('what an earlier version has kept is loaded, without appearances', async () =
   expect(await store.load()).toEqual({ bootId: BOOT, devices: [], at: 5, scanned: false, appearances: [] });
 });
 
+it('where its folder cannot be made it says that, and not that the file in it is not there', async () => {
+  // Nobody can make a folder there, root neither.
+  await expect(createInventoryStore('/sys/inventory').save(snapshot)).rejects.toThrow(/EPERM|EACCES|EROFS/);
+});
+
 it('there is none at first', async () => {
   expect(await createInventoryStore(folder).load()).toBeNull();
 });
