@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
-import { createCatalogue } from '~/server/daemon/metrics/catalogue';
 import type { ComponentStatus, HealthReport } from '~/server/daemon/daemon';
+import { createCatalogue } from '~/server/daemon/metrics/catalogue';
 import { JournalObserver } from '~/server/daemon/metrics/journal-observer';
 import { Metrics } from '~/server/daemon/metrics/metrics';
 import type { JournalEntry, Operation } from '~/server/model/operation';
