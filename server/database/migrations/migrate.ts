@@ -1,8 +1,9 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 import { type Clock, systemClock } from '../../core/clock';
-import { messageOf } from '../../core/errors';
+import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
+import { VERSION } from '../../core/version';
 import { isRefusalOfNode, isUnreachable, vet } from '../connection/cluster-nodes';
 import { type Address, addressesOf, type Dsn } from '../connection/dsn';
 import { errorNumber, faultOf, translate, unavailable } from '../connection/faults';
@@ -14,7 +15,7 @@ import { SchemaLock } from './schema-lock';
 
 /**
  * Brings the schema up to date, one process at a time; a schema that is up to date is only read. Returns the
- * migrations that ran. Throws DATABASE_UNAVAILABLE.
+ * migrations that ran. Throws DATABASE_UNAVAILABLE, also for a schema of a newer version.
  */
 export async function migrate(dsn: Dsn, logger: Logger, clock: Clock = systemClock): Promise<string[]> {
   try {
@@ -97,7 +98,23 @@ async function missing(connection: Connection): Promise<Migration[]> {
       if (errorNumber(error) === NO_SUCH_TABLE) return new Set<string>();
       throw error;
     });
+  requireKnown([...applied]);
   return MIGRATIONS.filter(({ id }) => !applied.has(id));
+}
+
+/**
+ * A newer version may keep in the tables what this one does not read, such as what an operation has begun: it would not
+ * see it, and do it again.
+ */
+function requireKnown(applied: readonly string[]): void {
+  const last = MIGRATIONS.at(-1)?.id ?? '';
+  const newer = applied.filter((id) => id > last).sort();
+  if (newer.length === 0) return;
+  throw new DaemonError(
+    'DATABASE_UNAVAILABLE',
+    `The schema of the database is of a newer version of the daemon (${newer.join(', ')}), which this one (${VERSION}) cannot read safely: install that version, or a later one`,
+    { retryAfterSeconds: 30 },
+  );
 }
 
 /** The migrations that ran, or null when the lock was lost: then it is another one's turn. */

@@ -100,6 +100,22 @@ describe('a fresh database', () => {
     expect(lines[0]).toBe('Another process is changing the schema');
   });
 
+  it('a schema of a newer version is refused by name and left as it is, also where migrations of this one are missing', async () => {
+    const dsn = await databaseWith(SPECIFICATION);
+    await migrate(dsn, silentLogger);
+    await server.query(
+      "UPDATE volume_daemon_migrations SET id = '900-of-tomorrow' WHERE id LIKE '009%'",
+      [],
+      dsn.database,
+    );
+    const before = await schemaOf(dsn);
+    await expect(migrate(dsn, silentLogger)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringContaining('of a newer version of the daemon (900-of-tomorrow)'),
+    });
+    expect(await schemaOf(dsn)).toEqual(before);
+  });
+
   it("does not wait for a lock from before the database's clock was set back", async () => {
     const dsn = await databaseWith([]);
     await migrate(dsn, silentLogger);
