@@ -28,7 +28,7 @@ daemon exits with 1. \`node .output/server/index.mjs --check-config\` prints wha
 table \`ossea_configs\` and take effect within 5 seconds of a change, without a restart.
 
 Durations: \`2s\`, \`500ms\`, \`1m30s\`; a plain number is milliseconds. Sizes: \`3GiB\`, \`512MiB\`, or plain bytes. An empty variable is an unset one.
-Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused: use \`HOST\`, \`PORT\` and \`UNIX_SOCKET\`.
+Nitro's own \`NITRO_HOST\`, \`NITRO_PORT\` and \`NITRO_UNIX_SOCKET\` are refused: use \`HOST\`, \`PORT\` and \`UNIX_SOCKET\`; so are \`NITRO_SSL_CERT\` and \`NITRO_SSL_KEY\`: TLS is for a proxy before the daemon.
 A variable whose name is nearly that of a setting (\`NBD_BACKND\`, \`log_level\`), or that begins as ours do and is none (\`NBD_…\`, \`DATABASE_…\`, \`CLOUDSTACK_…\`), has no effect: the log
 names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`, and
 \`volumectl health\` for as long as the daemon runs. A line of the file with \`export\`, or with the byte order mark of an editor, before the name is ignored by systemd

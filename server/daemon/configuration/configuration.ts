@@ -161,7 +161,7 @@ function notesOn(env: Environment, problems: Problem[]): string[] {
   const notes: string[] = [];
   for (const [name, { instead, refused }] of Object.entries(NOT_READ)) {
     if (env[name] === undefined || env[name] === '') continue;
-    if (refused) problems.push({ variable: name, message: `is not read; set ${instead}` });
+    if (refused) problems.push({ variable: name, message: `is not read; use ${instead}` });
     else notes.push(`${name} is not read; the daemon uses ${instead}`);
   }
   return [...notes, ...mistyped(env)];

@@ -379,13 +379,15 @@ export const VARIABLES = {
 
 /**
  * Variables that old units set and the daemon does not read: they are mentioned in the notes instead of
- * silently ignored. The first three are Nitro's own and would bypass the rule about non-loopback addresses,
- * so they are mistakes.
+ * silently ignored. The first are Nitro's own, so they are mistakes: they would bypass the rule about non-loopback
+ * addresses, or put a server of another kind (HTTPS) there, for which the limits of connections do not hold.
  */
 export const NOT_READ: Readonly<Record<string, { readonly instead: string; readonly refused: boolean }>> = {
   NITRO_HOST: { instead: 'HOST', refused: true },
   NITRO_PORT: { instead: 'PORT', refused: true },
   NITRO_UNIX_SOCKET: { instead: 'UNIX_SOCKET', refused: true },
+  NITRO_SSL_CERT: { instead: 'a TLS proxy before the daemon', refused: true },
+  NITRO_SSL_KEY: { instead: 'a TLS proxy before the daemon', refused: true },
   DB_HOST: { instead: 'DATABASE_DSN', refused: false },
   DB_PORT: { instead: 'DATABASE_DSN', refused: false },
   DB_USER: { instead: 'DATABASE_DSN', refused: false },

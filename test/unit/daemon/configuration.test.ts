@@ -488,9 +488,13 @@ describe('where the server may listen', () => {
 
   it('the variables of Nitro, which would go around this, are refused', () => {
     expect(problemsOf({ NITRO_HOST: '0.0.0.0', NITRO_PORT: '80', NITRO_UNIX_SOCKET: '/tmp/s' })).toEqual([
-      { variable: 'NITRO_HOST', message: 'is not read; set HOST' },
-      { variable: 'NITRO_PORT', message: 'is not read; set PORT' },
-      { variable: 'NITRO_UNIX_SOCKET', message: 'is not read; set UNIX_SOCKET' },
+      { variable: 'NITRO_HOST', message: 'is not read; use HOST' },
+      { variable: 'NITRO_PORT', message: 'is not read; use PORT' },
+      { variable: 'NITRO_UNIX_SOCKET', message: 'is not read; use UNIX_SOCKET' },
+    ]);
+    expect(problemsOf({ NITRO_SSL_CERT: 'cert', NITRO_SSL_KEY: 'key' })).toEqual([
+      { variable: 'NITRO_SSL_CERT', message: 'is not read; use a TLS proxy before the daemon' },
+      { variable: 'NITRO_SSL_KEY', message: 'is not read; use a TLS proxy before the daemon' },
     ]);
   });
 });
