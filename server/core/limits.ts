@@ -7,6 +7,8 @@ export const LIMITS = {
   HTTP_HEADERS_MS: 10_000,
   HTTP_REQUEST_MS: 30_000,
   HTTP_CONNECTIONS: 1_024,
+  // Of those; the rest is for connections that are at work
+  HTTP_IDLE_CONNECTIONS: 768,
   // Longer than callers keep an idle connection (Go 90 s, curl 118 s), so that it is they who end it
   HTTP_IDLE_MS: 120_000,
   // Pipelined requests that wait for their turn: reading stops, then the connection ends; and in all connections

@@ -22,7 +22,8 @@ interface Connection {
  * requests of a connection at once and keeps every answer. Here the next request of a connection is handled
  * when the client has taken the answer to the one before, a connection that sends more is not read
  * (PIPELINED_PAUSE) and then ended (PIPELINED_MAX, PIPELINED_ALL_MAX), large answers are made one at a time,
- * and beyond UNREAD_ALL_BYTES the client that has not read for longest is disconnected.
+ * and beyond UNREAD_ALL_BYTES the client that has not read for longest is disconnected. So is, beyond
+ * HTTP_IDLE_CONNECTIONS, the one that has asked nothing for longest.
  */
 export function takeTurns(server: Server): void {
   const handlers = server.listeners('request');
@@ -39,6 +40,7 @@ class Turns {
   private readonly connections = new WeakMap<Socket, Connection>();
   private readonly large = new LargeAnswers();
   private readonly unread = new UnreadAnswers();
+  private readonly idle = new IdleConnections();
   private waitingInAll = 0;
 
   constructor(private readonly handle: (one: Waiting) => void) {}
@@ -68,6 +70,7 @@ class Turns {
       this.waitingInAll -= connection.waiting.length;
       connection.waiting.length = 0;
       this.unread.read(socket);
+      this.idle.remove(socket);
     });
     return connection;
   }
@@ -75,6 +78,7 @@ class Turns {
   private begin(one: Waiting, connection: Connection): void {
     const { request, response } = one;
     connection.busy = true;
+    this.idle.remove(request.socket);
     // What is unread of a file costs nothing: all who read it share its bytes.
     if (!isFilePath(request.url ?? '')) response.once('prefinish', () => this.unread.written(request.socket));
     response.once('close', () => {
@@ -88,7 +92,10 @@ class Turns {
   private next(socket: Socket, connection: Connection): void {
     connection.busy = false;
     const one = socket.destroyed ? undefined : connection.waiting.shift();
-    if (!one) return;
+    if (!one) {
+      this.idle.add(socket);
+      return;
+    }
     this.waitingInAll -= 1;
     const isLast = connection.full && connection.waiting.length === 0;
     if (isLast) one.response.shouldKeepAlive = false;
@@ -153,6 +160,28 @@ class LargeAnswers {
     while (next?.response.destroyed) next = this.queue.shift();
     if (next) this.start(next.response, next.work);
     else this.running -= 1;
+  }
+}
+
+/**
+ * Connections that wait for their next request, longest waiting first. A caller who opens one for each request and closes
+ * none would take every place, for as long as an idle one is kept.
+ */
+class IdleConnections {
+  private readonly sockets = new Set<Socket>();
+
+  add(socket: Socket): void {
+    if (socket.destroyed) return;
+    this.sockets.add(socket);
+    if (this.sockets.size <= LIMITS.HTTP_IDLE_CONNECTIONS) return;
+    const [longest] = this.sockets;
+    if (longest === undefined) return;
+    this.sockets.delete(longest);
+    longest.destroy();
+  }
+
+  remove(socket: Socket): void {
+    this.sockets.delete(socket);
   }
 }
 

@@ -249,3 +249,36 @@ it('a long list is one however its address is written', async () => {
   await until(2);
   expect(begun.map(({ url }) => url)).toEqual([lists[0], '/api/v1/operations?limit=100']);
 });
+
+describe('idle connections', () => {
+  it('of too many those end that were idle for longest, so that a caller who closes none shuts nobody out', async () => {
+    await withLimits({ HTTP_IDLE_CONNECTIONS: 2 }, async () => {
+      const { begun, until, open } = await serve();
+      const answered = async (url: string) => {
+        const socket = await open(url);
+        const answer = once(socket, 'data');
+        await until(begun.length + 1);
+        begun.at(-1)?.response.end('fine');
+        await answer;
+        return socket;
+      };
+      const first = await answered('/1');
+      const second = await answered('/2');
+      // Used again: it is idle for less long than the second one.
+      first.write('GET /again HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await until(3);
+      begun.at(-1)?.response.end('fine');
+      await once(first, 'data');
+      const [ended] = await Promise.all([once(second, 'close'), answered('/3')]);
+      expect(ended).toBeDefined();
+      expect(first.destroyed).toBe(false);
+      // One that is being answered is none of them.
+      await open('/busy');
+      await until(5);
+      const ends = once(first, 'close');
+      await answered('/4');
+      await ends;
+      expect(begun.find(({ url }) => url === '/busy')?.response.destroyed).toBe(false);
+    });
+  });
+});
