@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { LIMITS } from '../../core/limits';
 import { httpLogger } from '../http-logger';
 import { isFilePath } from '../pages/static-files';
+import { toOriginForm } from './origin-form';
 
 interface Waiting {
   readonly request: IncomingMessage;
@@ -31,9 +32,10 @@ export function takeTurns(server: Server): void {
   const turns = new Turns((one) => {
     for (const handler of handlers) Reflect.apply(handler, server, [one.request, one.response]);
   });
-  server.on('request', (request: IncomingMessage, response: ServerResponse) =>
-    turns.add({ request, response }),
-  );
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    toOriginForm(request);
+    turns.add({ request, response });
+  });
 }
 
 class Turns {
