@@ -66,10 +66,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   VolumeDaemonDependencyDegraded: {
     cause: 'a clock is 61 seconds wrong',
-    series: {
-      [on('volume_daemon_cloudstack_clock_skew_seconds')]: '-61x60',
-      [on('volume_daemon_dependency_degraded', ',dependency="cloudstack"')]: '0x5 1x55',
-    },
+    series: { [on('volume_daemon_dependency_degraded', ',dependency="cloudstack"')]: '0x5 1x55' },
   },
   VolumeDaemonNoOwner: {
     cause: 'nobody owns the appliance',
