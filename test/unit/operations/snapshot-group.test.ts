@@ -53,6 +53,21 @@ describe('a snapshot of several volumes', () => {
     expect(the.rig.calls).toEqual([]);
   });
 
+  it('takes none while it is not certain what the VM has, and says so in the end', async () => {
+    const the = await world();
+    const { rig, vmId } = the;
+    const root = rig.model.inventory.volumes.find((one) => one.vmId === vmId && one.type === 'ROOT');
+    if (!root) throw new Error('the VM has no root disk');
+    rig.hide(root.id, MINUTE_MS);
+    expect(await rig.run('snapshot-group', request(the))).toMatchObject({ status: 'completed' });
+    rig.sent.length = 0;
+    rig.hide(root.id);
+    const ended = await rig.run('snapshot-group', request(the), 20 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VM_NOT_VISIBLE' });
+    expect(ended.error).toContain('does not show its root disk');
+    expect(rig.calls).toEqual([]);
+  });
+
   it('goes on with parts that the version before has begun, which did not say which VM their volume must be on', async () => {
     const the = await world();
     const { rig } = the;
