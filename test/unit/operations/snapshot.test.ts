@@ -60,6 +60,20 @@ describe('a snapshot', () => {
     ]);
   });
 
+  it('that stays in motion after its job has ended is given up, and no second one is taken', async () => {
+    const the = await world();
+    const { queryJob } = the.rig.cloud;
+    the.rig.cloud.queryJob = async (jobId) => {
+      const job = await queryJob.call(the.rig.cloud, jobId);
+      if (job !== null && job.status !== 'pending') for (const one of snapshots(the)) one.state = 'BackingUp';
+      return job;
+    };
+    const ended = await the.rig.run('snapshot', { volume_id: the.volume.id }, 40 * MINUTE_MS);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+    expect(ended.error).toContain(snapshots(the)[0]?.id);
+    expect(the.rig.calls).toEqual(['createSnapshot']);
+  });
+
   it('of an exported volume leaves attachment, mapping and export as they are', async () => {
     const the = await world();
     const { rig, volume } = the;
@@ -235,6 +249,17 @@ describe('the delete of a snapshot', () => {
     await the.rig.pass(MINUTE_MS);
     if (snapshot) snapshot.state = 'BackedUp';
     expect((await the.rig.ended(id)).status).toBe('completed');
+  });
+
+  it('whose job has failed is not called deleted because the snapshot is not shown after it', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'deleteSnapshot', kind: 'job-fails' });
+    const id = await the.rig.request('delete-snapshot', { snapshot_id: snapshotId });
+    await the.rig.untilSent('deleteSnapshot');
+    the.rig.hide(snapshotId);
+    expect((await the.rig.ended(id)).status).toBe('failed');
+    expect(snapshots(the)).toMatchObject([{ id: snapshotId, state: 'BackedUp' }]);
   });
 
   it('of one that is not shown concludes nothing; one that never was is absent', async () => {
