@@ -1,9 +1,10 @@
+import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
 import { type ExpiryAnswer, measureSkew, skewText } from '~/server/cloudstack/wire/clock-skew';
 import { type Clock, systemClock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
-import { cannedClient, configRow } from './canned-server';
+import { cannedClient, configRow, fails, startCannedServer } from './canned-server';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -168,6 +169,20 @@ describe('a wrong wall clock, against the simulator, which sends no Date', () =>
     expect(await cost()).toBe(17);
     state.passed += LIMITS.CLOCK_MEASURE_PAUSE_MS + 1;
     expect(await cost(), 'now two minutes').toBe(1);
+  });
+
+  it.each([
+    ['is not answered', { socket: (response: ServerResponse) => void response.destroy() }],
+    ['is one too many', { status: 429 }],
+  ])('from a question about an expiry that %s nothing is concluded', async (_what, answer) => {
+    const server = await startCannedServer();
+    const { cloud } = cannedClient([configRow({ apiUrl: server.url })]);
+    // The call and the first question are refused, by a server that does not say what time it has.
+    server.script = (_request, index) =>
+      index < 2 ? { ...fails('listCapabilities', 401, 'unable to verify'), headers: { date: '' } } : answer;
+    await expect(cloud.capabilities()).rejects.toMatchObject({ kind: 'authentication' });
+    expect(cloud.statistics()).toMatchObject({ calls: 3, clockSkewMs: null });
+    await server.stop();
   });
 
   it('while CloudStack cannot read its own database nothing is concluded', async () => {

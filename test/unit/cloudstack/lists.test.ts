@@ -28,6 +28,26 @@ describe('lists', () => {
     expect(await canned.client.cloud.readVolume(VOLUME)).toMatchObject({ value: { type: 'DATADISK' } });
   });
 
+  it('a size of 0 is that of a server that does not know it: no volume and no snapshot is empty', async () => {
+    canned.say(ok('listVolumes', { count: 1, volume: [{ ...volume(1), size: 0 }] }));
+    expect(await canned.client.cloud.listVolumes({})).toMatchObject([{ size: null }]);
+    canned.say(
+      ok('listSnapshots', { count: 1, snapshot: [{ ...volume(1), volumeid: VOLUME, virtualsize: 0 }] }),
+    );
+    expect(await canned.client.cloud.listSnapshots({ volumeId: VOLUME })).toMatchObject([{ size: null }]);
+  });
+
+  it('the limit of a VM whose hypervisor is not shown is not that of all hypervisors', async () => {
+    canned.server.script = ({ parameters }) =>
+      parameters.get('command') === 'listVirtualMachines'
+        ? ok('listVirtualMachines', { count: 1, virtualmachine: [{ id: VM, name: 'appliance' }] })
+        : ok('listHypervisorCapabilities', {
+            count: 1,
+            hypervisorCapabilities: [{ maxdatavolumeslimit: 64 }],
+          });
+    expect(await canned.client.cloud.dataDiskLimit(VM)).toMatchObject({ kind: 'unknown' });
+  });
+
   it('every page is read, and an exact multiple of the page size ends with a page past the end', async () => {
     const total = 2 * LIMITS.CLOUDSTACK_PAGE_SIZE;
     canned.server.script = ({ parameters }) => {

@@ -128,6 +128,11 @@ describe('who is named as the owner of a new volume', () => {
     expect(await cloud.newVolumeOwner(ACCOUNT)).toEqual(ACCOUNT);
   });
 
+  it('of an appliance whose account is not shown nobody is named, whatever the key may', async () => {
+    keyOf(ADMIN, ['updateVolume']);
+    expect(await cloudOf().newVolumeOwner({ ...ACCOUNT, account: null })).toBeNull();
+  });
+
   it('a project needs no right, and what is configured wins: nothing is asked', async () => {
     expect(await cloudOf().newVolumeOwner({ ...PROJECT, domainId: 'd1' })).toEqual(PROJECT);
     expect(await cloudOf({ projectId: 'p1' }).newVolumeOwner(ACCOUNT)).toEqual(PROJECT);

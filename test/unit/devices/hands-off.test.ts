@@ -70,6 +70,16 @@ describe('whether the tools of this system leave exported disks alone', () => {
     expect(handsOff.state([disk()])).toMatchObject({ answer: 'yes' });
   });
 
+  it('is not known where what udev has noted of an exported disk cannot be read', () => {
+    install();
+    handsOff.keep(EXPORTED);
+    mkdirSync(at('udev/b253:16'));
+    expect(handsOff.state([disk()])).toMatchObject({
+      answer: 'unknown',
+      reason: expect.stringContaining('EISDIR'),
+    });
+  });
+
   it.each<[cmdline: string, risk: string | null]>([
     ['root=UUID=0a1b ro quiet\n', 'root=UUID=0a1b'],
     ['BOOT_IMAGE=/vmlinuz root=/dev/vda1 root=LABEL=cloudimg-rootfs', 'root=LABEL=cloudimg-rootfs'],

@@ -1,9 +1,10 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '~/server/core/clock';
 import { LIMITS } from '~/server/core/limits';
 import type { Guest } from '~/server/devices/device';
+import { watchNodes } from '~/server/devices/sysfs/dev-watch';
 import { createSysfsGuest } from '~/server/devices/sysfs/sysfs-guest';
 import { GuestTree, page } from './guest-tree';
 import { BOOT } from './worlds';
@@ -260,6 +261,38 @@ describe('the watch on /dev', () => {
   it('survives a /dev that is not there', () => {
     const other = createSysfsGuest({ ...tree, devDir: join(tree.root, 'nowhere'), clock: systemClock });
     const stop = other.onHint(() => {});
+    stop();
+  });
+
+  it('is set up again when /dev has come back', async () => {
+    const dir = join(tree.root, 'comes-and-goes');
+    let rings = 0;
+    let disks = 0;
+    const clock = { ...systemClock, sleep: () => new Promise<void>((resolve) => void setImmediate(resolve)) };
+    const stop = watchNodes(dir, clock, () => {
+      rings += 1;
+    });
+    for (let time = 0; time < 2; time += 1) {
+      mkdirSync(dir);
+      const before = rings;
+      await expect
+        .poll(() => {
+          writeFileSync(join(dir, `vd${letters(disks)}`), '');
+          disks += 1;
+          return rings;
+        })
+        .toBeGreaterThan(before);
+      rmSync(dir, { recursive: true });
+      // What the removal itself rings does not count.
+      let known = Number.NaN;
+      await expect
+        .poll(() => {
+          const last = known;
+          known = rings;
+          return known === last;
+        })
+        .toBe(true);
+    }
     stop();
   });
 
