@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
+import { followSize } from '~/server/operations/decide/follow-size';
+import type { Facts } from '~/server/operations/decision';
 import { GIB, MINUTE_MS, Rig } from './rig';
+import { APPLIANCE, device, found, mapping, OTHER_VM, rowOf, situation, VOLUME, volume } from './situations';
 
 describe('a resize', () => {
   it('makes a detached volume larger, in whole GiB, once', async () => {
@@ -180,5 +183,60 @@ describe('a resize', () => {
       errorCode: 'VOLUME_NOT_VISIBLE',
     });
     expect(rig.calls).toEqual([]);
+  });
+});
+
+describe('the row of a volume whose size has changed', () => {
+  const grown = { size: 6 * GIB };
+  const here = mapping();
+  const there = mapping({ vmId: OTHER_VM });
+  const followed = (vmId: string, facts: Facts, size: number | null = grown.size) =>
+    followSize(
+      situation('resize', { volume_id: VOLUME, size: grown.size }, { facts }),
+      volume({ vmId, size }),
+    );
+  const neighbour = (runs: boolean) => new Map([[OTHER_VM, { vmId: OTHER_VM, owner: 'theirs', runs }]]);
+
+  it('takes the size that its own disk shows', () => {
+    const facts = { mapping: rowOf(here), device: { ...found, device: device(grown) } };
+    const effects = [{ kind: 'put-mapping', mapping: { ...here, ...grown } }];
+    expect(followed(APPLIANCE, facts)).toMatchObject({ do: 'done', result: { effects } });
+  });
+
+  it.each<[story: string, vmId: string, facts: Facts, size?: null]>([
+    [
+      'another disk has the path',
+      APPLIANCE,
+      { mapping: rowOf(here), device: { ...found, device: device({ ...grown, diskseq: 8 }) } },
+    ],
+    [
+      'the disk has another path',
+      APPLIANCE,
+      { mapping: rowOf(here), device: { ...found, device: device({ ...grown, path: '/dev/vdc' }) } },
+    ],
+    [
+      'the guest has booted since',
+      APPLIANCE,
+      { mapping: rowOf(here), device: { ...found, bootId: 'next', device: device(grown) } },
+    ],
+    [
+      'its disk is told from others by the size',
+      APPLIANCE,
+      { mapping: rowOf(mapping({ serial: null })), device: { ...found, device: device(grown) } },
+    ],
+    [
+      'it names another VM than CloudStack',
+      APPLIANCE,
+      { mapping: rowOf(there), neighbours: neighbour(false) },
+    ],
+    ['the daemon of that VM runs', OTHER_VM, { mapping: rowOf(there), neighbours: neighbour(true) }],
+    [
+      'CloudStack does not say the size',
+      OTHER_VM,
+      { mapping: rowOf(there), neighbours: neighbour(false) },
+      null,
+    ],
+  ])('stays as it is where %s', (_story, vmId, facts, size) => {
+    expect(followed(vmId, facts, size)).toMatchObject({ do: 'done', result: { effects: [] } });
   });
 });
