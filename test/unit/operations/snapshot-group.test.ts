@@ -183,7 +183,21 @@ describe('a snapshot of several volumes', () => {
     }
   });
 
-  it('is cancelled before its parts have begun, and not after', async () => {
+  it('is cancelled while it looks what the VM has, which goes on no more then', async () => {
+    const the = await world();
+    const { rig } = the;
+    const { listVolumes } = rig.cloud;
+    rig.cloud.listVolumes = async (filter) => {
+      rig.cloud.listVolumes = listVolumes;
+      for (const { id } of rig.domain.ownership.engine?.running() ?? [])
+        await rig.domain.operations.cancel(id);
+      return listVolumes.call(rig.cloud, filter);
+    };
+    expect(await rig.run('snapshot-group', request(the))).toMatchObject({ status: 'cancelled' });
+    expect([rig.calls, states(the)]).toEqual([[], []]);
+  });
+
+  it('is not cancelled once its parts have begun', async () => {
     const the = await world();
     const id = await the.rig.request('snapshot-group', request(the));
     await the.rig.untilSent('createSnapshot');

@@ -251,6 +251,30 @@ describe('the delete of a snapshot', () => {
     expect((await the.rig.ended(id)).status).toBe('completed');
   });
 
+  it('is cancelled while the snapshot is read, which takes no volume then', async () => {
+    const the = await world();
+    const { rig } = the;
+    const snapshotId = await taken(the);
+    const { readSnapshot } = rig.cloud;
+    rig.cloud.readSnapshot = async (id) => {
+      rig.cloud.readSnapshot = readSnapshot;
+      for (const one of rig.domain.ownership.engine?.running() ?? [])
+        await rig.domain.operations.cancel(one.id);
+      return readSnapshot.call(rig.cloud, id);
+    };
+    const ended = await rig.run('delete-snapshot', { snapshot_id: snapshotId });
+    expect(ended).toMatchObject({ status: 'cancelled', volumeId: '' });
+    expect([rig.calls, snapshots(the)[0]?.state]).toEqual([[], 'BackedUp']);
+  });
+
+  it('that CloudStack calls done and still shows is asked for again', async () => {
+    const the = await world();
+    const snapshotId = await taken(the);
+    the.rig.model.faults.add({ command: 'deleteSnapshot', kind: 'job-without-effect' });
+    expect((await the.rig.run('delete-snapshot', { snapshot_id: snapshotId })).status).toBe('completed');
+    expect(the.rig.calls).toEqual(['deleteSnapshot', 'deleteSnapshot']);
+  });
+
   it('whose job has failed is not called deleted because the snapshot is not shown after it', async () => {
     const the = await world();
     const snapshotId = await taken(the);
