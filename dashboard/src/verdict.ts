@@ -54,7 +54,6 @@ const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | nul
   standby: 'Standing by',
   starting: 'Starting',
   stopping: 'Stopping',
-  failed: 'Could not start',
 };
 
 /** Standing by is for another daemon: one that is not the owner because it cannot know who is, or which VM it runs on, does not. */

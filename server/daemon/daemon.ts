@@ -59,9 +59,11 @@ export interface Daemon {
   readonly stopping: AbortSignal;
 }
 
-export type DaemonPhase = 'starting' | 'ready' | 'standby' | 'stopping' | 'failed';
+export const DAEMON_PHASES = ['starting', 'ready', 'standby', 'stopping'] as const;
+export type DaemonPhase = (typeof DAEMON_PHASES)[number];
 
-export type ComponentStatus = 'healthy' | 'degraded' | 'unhealthy' | 'unknown' | 'disabled';
+export const COMPONENT_STATUSES = ['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled'] as const;
+export type ComponentStatus = (typeof COMPONENT_STATUSES)[number];
 
 export interface ComponentHealth {
   readonly status: ComponentStatus;

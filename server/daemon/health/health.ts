@@ -91,8 +91,7 @@ export interface HealthSources {
 }
 
 /**
- * Composes the report. Pure. Unhealthy: the database is away or the start has failed. Degraded: something
- * waits or needs attention.
+ * Composes the report. Pure. Unhealthy: the database is away. Degraded: something waits or needs attention.
  */
 export function healthReport(s: HealthSources): HealthReport {
   const cloudstack = s.monitor.of('cloudstack');
@@ -119,12 +118,7 @@ export function healthReport(s: HealthSources): HealthReport {
     held.length > 0 ||
     s.phase !== 'ready';
   return {
-    status:
-      database.status === 'unhealthy' || s.phase === 'failed'
-        ? 'unhealthy'
-        : degraded
-          ? 'degraded'
-          : 'healthy',
+    status: database.status === 'unhealthy' ? 'unhealthy' : degraded ? 'degraded' : 'healthy',
     at: s.clock.now(),
     phase: s.phase,
     cloudstack,

@@ -9,8 +9,6 @@ export function notReady(daemon: Pick<Daemon, 'phase' | 'phaseReason' | 'standby
       return daemon.standbyRefusal;
     case 'stopping':
       return new DaemonError('STOPPING', 'The daemon is stopping', { retryAfterSeconds: 5 });
-    case 'failed':
-      return new DaemonError('STARTING', `The daemon could not start: ${reason}`, { retryAfterSeconds: 5 });
     case 'ready':
       if (daemon.phaseReason !== null)
         return new DaemonError('DATABASE_UNAVAILABLE', reason, { retryAfterSeconds: 2 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ROLES } from '../../daemon/access/tokens';
+import { COMPONENT_STATUSES, DAEMON_PHASES } from '../../daemon/daemon';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_KINDS, DRIFT_REMEDIES } from '../../sync/drift';
 import { flag, jsonObject, named, queryFlag, timestamp } from './fields';
@@ -33,7 +34,7 @@ export const driftSchema = named('Drift', {
 });
 export type DriftReply = z.infer<typeof driftSchema>;
 
-const componentStatus = z.enum(['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled']);
+const componentStatus = z.enum(COMPONENT_STATUSES);
 const component = z.object({
   status: componentStatus,
   message: z.string(),
@@ -50,7 +51,7 @@ export const healthSchema = named('Health', {
   details: z.object({
     implementation_status: z.literal('production_ready'),
     version: z.string(),
-    phase: z.enum(['starting', 'ready', 'standby', 'stopping', 'failed']),
+    phase: z.enum(DAEMON_PHASES),
     phase_reason: z.string().nullable(),
     polling_interval: z.string().meta({ examples: ['2s'] }),
     active_operations: z.int(),
