@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { baselineHeadline, baselineTables } from '~/bench/report';
 import { cliDoc, manualPage } from '~/cli/manual';
 import { SHELLS } from '~/cli/shells/shells';
@@ -8,6 +8,7 @@ import { ERRORS } from '~/server/core/errors';
 import type { Variable } from '~/server/daemon/configuration/variable';
 import { VARIABLES } from '~/server/daemon/configuration/variables';
 import { endpoints } from '~/server/http/endpoints/registry';
+import { healthSchema } from '~/server/http/schemas/service';
 
 const NOTE = '<!-- Made from the code by `npm run docs`; edit the code instead. -->';
 
@@ -95,6 +96,48 @@ function requestTable(): string {
   return ['| request | role | what |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
+/** Every key of GET /api/v1/health down to the components, from its schema. Throws where one has no description. */
+function healthTable(): string {
+  const { details, ...top } = healthSchema.shape;
+  const { components } = details.shape;
+  const keys = [
+    ...Object.entries(top),
+    ...Object.entries(details.shape).map(([key, value]) => [`details.${key}`, value] as const),
+    ...Object.entries(components.shape).map(([key, value]) => [`details.components.${key}`, value] as const),
+  ];
+  const rows = keys.map(([key, value]) => {
+    const description = value.meta()?.description;
+    if (description === undefined) throw new Error(`The key ${key} of the health has no description`);
+    return `| \`${key}\` | ${description} |`;
+  });
+  return ['| key | says |', '| --- | --- |', ...rows].join('\n');
+}
+
+/** Every decision, by its heading. */
+function decisionsIndex(): string {
+  const folder = new URL('../docs/decisions/', import.meta.url);
+  const rows = readdirSync(folder)
+    .filter((name) => /^\d/.test(name))
+    .sort()
+    .map((name) => {
+      const [heading = ''] = readFileSync(new URL(name, folder), 'utf8').split('\n');
+      const [, number, title] = /^# (\d{4}): (.+)$/.exec(heading) ?? [];
+      if (number === undefined || !name.startsWith(number))
+        throw new Error(`docs/decisions/${name} begins with another heading than "# number: title"`);
+      return `| [${number}](${name}) | ${title} |`;
+    });
+  return `# Decisions
+
+${NOTE}
+
+Why something is as it is, where the code alone does not tell: what was chosen, what was not, and what it costs. The number 0013 was never given.
+
+| | |
+| --- | --- |
+${rows.join('\n')}
+`;
+}
+
 /** A document that is written by hand, with one part of it made from `source`. */
 function withPart(path: string, mark: string, source: string, part: () => string): string {
   const from = `<!-- ${mark}: from ${source} by \`npm run docs\` -->`;
@@ -106,6 +149,7 @@ function withPart(path: string, mark: string, source: string, part: () => string
 }
 
 const API = 'docs/reference/api.md';
+const MONITORING = 'docs/guides/monitoring.md';
 const PERFORMANCE = 'docs/proofs/performance.md';
 const RESULTS = 'bench/results.md';
 const BASELINE = 'bench/baseline.json';
@@ -117,6 +161,8 @@ export const DOCUMENTS: readonly (readonly [path: string, content: () => string]
   ['docs/reference/cli.md', cliDoc],
   ['docs/reference/volume-states.md', volumeStatesDoc],
   [API, () => withPart(API, 'requests', 'the endpoint table', requestTable)],
+  [MONITORING, () => withPart(MONITORING, 'health', 'its schema', healthTable)],
+  ['docs/decisions/README.md', decisionsIndex],
   [PERFORMANCE, () => withPart(PERFORMANCE, 'headline', BASELINE, baselineHeadline)],
   [RESULTS, () => withPart(RESULTS, 'tables', BASELINE, baselineTables)],
   ['packaging/cli/volumectl.1', manualPage],

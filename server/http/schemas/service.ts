@@ -43,50 +43,89 @@ const component = z.object({
 });
 
 export const healthSchema = named('Health', {
-  status: z.enum(['healthy', 'degraded', 'unhealthy']),
+  status: z.enum(['healthy', 'degraded', 'unhealthy']).meta({
+    description:
+      'unhealthy: the database is away. degraded: a component is degraded or unhealthy (CloudStack, database and export server also: unknown), the phase is not `ready`, an operation is held, or a drift is left to a person',
+  }),
   timestamp,
-  cloudstack_health: componentStatus,
-  database_health: componentStatus,
-  device_monitor: componentStatus,
+  cloudstack_health: componentStatus.meta({ description: 'status of `components.cloudstack`' }),
+  database_health: componentStatus.meta({ description: 'status of `components.database`' }),
+  device_monitor: componentStatus.meta({ description: 'status of `components.device_monitor`' }),
   details: z.object({
-    implementation_status: z.literal('production_ready'),
-    version: z.string(),
-    phase: z.enum(DAEMON_PHASES),
-    phase_reason: z.string().nullable(),
-    polling_interval: z.string().meta({ examples: ['2s'] }),
-    active_operations: z.int(),
-    pending_operations: z.int(),
-    device_count: z.int().nullable(),
-    uptime_seconds: z.int(),
-    appliance: z.object({
-      vm_id: z.string().nullable(),
-      source: z.string().nullable(),
-      epoch: z.int().nullable(),
-      owner: z.string().nullable(),
+    implementation_status: z.literal('production_ready').meta({ description: 'always the same' }),
+    version: z.string().meta({ description: 'of the daemon' }),
+    phase: z.enum(DAEMON_PHASES).meta({
+      description:
+        'starting: it waits for the database, or prepares it. ready: it owns the appliance and takes changes. standby: it answers reads only. stopping: it ends',
     }),
-    components: z.object({
-      cloudstack: component,
-      database: component,
-      device_monitor: component,
-      export_server: component,
-      sync: component,
-      appliance: component,
-      access: component,
+    phase_reason: z.string().nullable().meta({
+      description: 'why it is not `ready`, or why nothing can be changed although it is',
     }),
-    waiting: z.array(
-      z.object({
-        id: z.string(),
-        type: operationType,
-        step: z.string(),
-        reason: z.string(),
-        attempt: z.int(),
-        next_attempt_at: timestamp.nullable(),
+    polling_interval: z.string().meta({ description: 'POLL_INTERVAL', examples: ['2s'] }),
+    active_operations: z.int().meta({ description: 'operations that this daemon runs' }),
+    pending_operations: z
+      .int()
+      .meta({ description: 'operations that wait for their turn, by the last count' }),
+    device_count: z.int().nullable().meta({
+      description: 'disks of this guest at the last look',
+    }),
+    uptime_seconds: z.int().meta({ description: 'since the start of the daemon' }),
+    appliance: z
+      .object({
+        vm_id: z.string().nullable(),
+        source: z.string().nullable(),
+        epoch: z.int().nullable(),
+        owner: z.string().nullable(),
+      })
+      .meta({
+        description:
+          'CloudStack id of this VM and where it is known from, the epoch of the ownership (null when it is not ours), and in standby the daemon that owns the appliance, where it is known',
       }),
-    ),
-    held: z.array(
-      z.object({ id: z.string(), type: operationType, volume_id: z.string(), reason: z.string() }),
-    ),
-    drifts: z.array(driftSchema),
+    components: z
+      .object({
+        cloudstack: component.meta({
+          description: 'whether it answers our key, and how far its clock is from ours',
+        }),
+        database: component.meta({
+          description: 'whether it takes reads and writes, and agrees on the time',
+        }),
+        device_monitor: component.meta({
+          description:
+            'whether the disks of this guest can be read and how many more fit, and what of this system may take a migrated disk for its own',
+        }),
+        export_server: component.meta({
+          description: 'whether exports can be served; disabled with `NBD_BACKEND=none`',
+        }),
+        sync: component.meta({
+          description:
+            'whether the last comparison of CloudStack, guest, database and exports saw everything',
+        }),
+        appliance: component.meta({
+          description: 'whether it is known which VM this is, and CloudStack agrees',
+        }),
+        access: component.meta({
+          description: 'whether the tokens can be read; disabled where none is needed',
+        }),
+      })
+      .meta({ description: 'each dependency: its status, why, and since when' }),
+    waiting: z
+      .array(
+        z.object({
+          id: z.string(),
+          type: operationType,
+          step: z.string(),
+          reason: z.string(),
+          attempt: z.int(),
+          next_attempt_at: timestamp.nullable(),
+        }),
+      )
+      .meta({ description: 'running operations that wait: for what, and until when' }),
+    held: z
+      .array(z.object({ id: z.string(), type: operationType, volume_id: z.string(), reason: z.string() }))
+      .meta({ description: 'operations that nobody runs until a person retries or abandons them' }),
+    drifts: z
+      .array(driftSchema)
+      .meta({ description: 'what sync has found and left to a person, or could not repair' }),
     settings_notes: z.array(z.string()).meta({
       description: 'settings without effect, such as mistyped ones; they leave the status as it is',
     }),
