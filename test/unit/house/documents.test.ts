@@ -73,20 +73,27 @@ it('docs/reference/correlation.md has a row for every drift', () => {
   expect(DRIFT_KINDS.filter((kind) => !first.has(kind))).toEqual([]);
 });
 
-it('docs/guides/monitoring.md quotes lines of the log that there are, all of the specification among them', () => {
+it('docs/guides/monitoring.md quotes lines of the log that there are, all errors and those of the specification among them', () => {
   const [, chapter = ''] = read('docs/guides/monitoring.md').split('## The log');
   const [rows = ''] = chapter.split('## Traces');
   const cells = [...rows.matchAll(/^\| (`.+`) \| /gm)].flatMap(([, cell = '']) =>
     cell.slice(1, -1).split('`, `'),
   );
   const quoted = cells.filter((text) => text !== 'msg');
-  const folder = new URL('../../../server', import.meta.url);
-  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
-    .map((path) => read(`server/${path}`))
+  const sources = ['server', 'plugins', 'tasks']
+    .flatMap((folder) =>
+      readdirSync(new URL(`../../../${folder}`, import.meta.url), { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.ts'))
+        .map((path) => read(`${folder}/${path}`)),
+    )
     .join('\n');
   expect(quoted.filter((text) => !sources.includes(`'${text}'`))).toEqual([]);
   expect(quoted).toEqual(expect.arrayContaining(Object.values(LOG_EVENTS)));
+  const errors = [...sources.matchAll(/[lL]ogger(?:\(\))?\.error\(\s*'([^']+)'/g)].map(
+    ([, text = '']) => text,
+  );
+  expect(errors.length).toBeGreaterThan(10);
+  expect(errors.filter((text) => !quoted.includes(text))).toEqual([]);
 });
 
 describe('documents made from code', () => {
