@@ -30,7 +30,6 @@ export interface DaemonOptions {
   readonly port?: number;
   /** What counts as started: `ready` (owner of its appliance), `listening` (answers at all). */
   readonly until?: 'ready' | 'listening';
-  readonly onLine?: (line: string) => void;
   /** The server's main file; by default that of the build in .output. */
   readonly entry?: string;
 }
@@ -55,10 +54,7 @@ export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess
   const output: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
-    stream.on('data', (chunk: string) => {
-      output.push(chunk);
-      for (const line of chunk.split('\n')) if (line && options.onLine) options.onLine(line);
-    });
+    stream.on('data', (chunk: string) => output.push(chunk));
   }
   const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
   const url = `http://127.0.0.1:${port}`;

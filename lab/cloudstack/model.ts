@@ -18,7 +18,7 @@ import type { Job, Vm, Volume } from './records';
 import { Access, LIST_ALL, type Scope } from './state/access';
 import { type Account, Accounts, accountText } from './state/accounts';
 import { Inventory, type NewVm } from './state/inventory';
-import { JOB_RETENTION, Jobs, type RestartWork } from './state/jobs';
+import { Jobs, type RestartWork } from './state/jobs';
 import { badValue, forbidden } from './state/texts';
 import { PAGE_CAP } from './wire/paging';
 
@@ -32,8 +32,6 @@ export interface ModelOptions extends Partial<Settings> {
   readonly applianceHypervisor?: string;
   /** Whose the first API key and the appliance are: `admin` (a root administrator, the default), `plain` or `other`. */
   readonly account?: string;
-  /** ms after which a job is forgotten; the default is CloudStack's day. */
-  readonly jobRetention?: number;
   /** Who answers lists; without them every list shows what is. */
   readonly servers?: ManagementServers;
 }
@@ -95,7 +93,6 @@ export class CloudModel {
       random,
       faults: this.faults,
       history: this.history,
-      retention: options.jobRetention ?? JOB_RETENTION,
       sleep: this.sleep,
       restart: (fault) => this.restart(restartOptions(fault)),
     });

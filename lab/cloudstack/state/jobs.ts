@@ -16,7 +16,7 @@ import {
 } from './texts';
 
 /** `job.expire.minutes`, as ms. */
-export const JOB_RETENTION = 1440 * 60_000;
+export const JOB_RETENTION_MS = 1440 * 60_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What becomes of work that was going on when the management server restarted. */
@@ -62,7 +62,6 @@ interface JobParts {
   readonly faults: Faults;
   readonly history: History;
   /** ms after which a job is forgotten, finished or not. */
-  readonly retention: number;
   /** Resolves after ms, or when the simulator stops. */
   readonly sleep: (ms: number) => Promise<void>;
   readonly restart: (fault: Fault) => void;
@@ -178,7 +177,7 @@ export class Jobs {
   }
 
   private purge(): void {
-    const oldest = this.parts.clock.now() - this.parts.retention;
+    const oldest = this.parts.clock.now() - JOB_RETENTION_MS;
     for (const job of this.all.values()) {
       // In the order they were made; what is younger than this has not ended before it either.
       if (job.created >= oldest) return;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { JOB_RETENTION } from '~/lab/cloudstack/state/jobs';
+import { JOB_RETENTION_MS } from '~/lab/cloudstack/state/jobs';
 import { jobView } from '~/lab/cloudstack/views/jobs';
 import { create, failureOf, makeWorld } from './world';
 
@@ -45,7 +45,7 @@ describe('jobs', () => {
     const { job } = create(model);
     await clock.advance(100);
     expect(model.queryJob(job.id.toUpperCase()).status).toBe(1);
-    await clock.advance(JOB_RETENTION - 1);
+    await clock.advance(JOB_RETENTION_MS - 1);
     expect(model.queryJob(job.id).status).toBe(1);
     await clock.advance(2);
     expect(() => model.queryJob(job.id)).toThrow(NO_SUCH_JOB);
