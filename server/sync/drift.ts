@@ -25,6 +25,10 @@ export type DriftKind = (typeof DRIFT_KINDS)[number];
 export const DRIFT_REMEDIES = ['force-sync', 'reattach', 'delete'] as const;
 export type DriftRemedy = (typeof DRIFT_REMEDIES)[number];
 
+/** repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see message. */
+export const DRIFT_ACTIONS = ['repaired', 'planned', 'reported', 'failed'] as const;
+type DriftAction = (typeof DRIFT_ACTIONS)[number];
+
 /** One difference between the views, and what was done about it. */
 export interface Drift {
   readonly kind: DriftKind;
@@ -37,11 +41,7 @@ export interface Drift {
   readonly remedy: string;
   /** The part of the remedy that the daemon does when it is asked to; null: none. */
   readonly remedyBy: DriftRemedy | null;
-  /**
-   * repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see
-   * message.
-   */
-  readonly action: 'repaired' | 'planned' | 'reported' | 'failed';
+  readonly action: DriftAction;
   /** Wall clock ms since when it could not be checked again; null when this report has checked it. */
   readonly notJudgedSince: number | null;
 }

@@ -1,6 +1,6 @@
 import type { Identity } from '../../daemon/access/tokens';
 import type { ComponentHealth, Daemon, HealthReport, MetricsReport } from '../../daemon/daemon';
-import type { Drift, SyncReport } from '../../sync/drift';
+import { DRIFT_ACTIONS, type Drift, type SyncReport } from '../../sync/drift';
 import {
   aliveSchema,
   callerSchema,
@@ -106,8 +106,10 @@ function summaryOf({ dryRun, judged, drifts, unavailable }: SyncReport): string 
     return `${what} could not look${unread}${known}`;
   }
   const none = unread === '' ? 'no drift' : 'no drift in what could be read';
-  const counts = (['repaired', 'planned', 'reported', 'failed'] as const)
-    .map((action) => ({ action, count: drifts.filter((drift) => drift.action === action).length }))
+  const counts = DRIFT_ACTIONS.map((action) => ({
+    action,
+    count: drifts.filter((drift) => drift.action === action).length,
+  }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${action}`);
   const found = drifts.length === 0 ? none : `${drifts.length} drift(s): ${counts.join(', ')}`;

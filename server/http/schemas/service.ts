@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ROLES } from '../../daemon/access/tokens';
 import { COMPONENT_STATUSES, DAEMON_PHASES } from '../../daemon/daemon';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
-import { DRIFT_KINDS, DRIFT_REMEDIES } from '../../sync/drift';
+import { DRIFT_ACTIONS, DRIFT_KINDS, DRIFT_REMEDIES } from '../../sync/drift';
 import { flag, jsonObject, named, queryFlag, timestamp } from './fields';
 import { operationType } from './operations';
 
@@ -27,7 +27,7 @@ export const driftSchema = named('Drift', {
     description:
       'what of the remedy the daemon does when it is asked to: POST /admin/force-sync; reattach: detach from this appliance, then attach again; DELETE of the volume',
   }),
-  action: z.enum(['repaired', 'planned', 'reported', 'failed']),
+  action: z.enum(DRIFT_ACTIONS),
   not_judged_since: timestamp.nullable().meta({
     description: 'known from an earlier sync, and not judged again since then; null when it was judged now',
   }),
