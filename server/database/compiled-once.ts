@@ -7,7 +7,9 @@ import type { Tables } from './tables';
  *
  * @param build with a list of one id, any, and no other values
  * @example
- * const byId = compiledForIds((db) => db.selectFrom('device_mappings').selectAll().where('volume_id', 'in', ['']));
+ * const byId = compiledForIds((db) =>
+ *   db.selectFrom('device_mappings').selectAll().where('volume_id', 'in', ['']),
+ * );
  * const rows = await database.query((db) => byId(db, volumeIds));
  */
 export function compiledForIds<Row>(

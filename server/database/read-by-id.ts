@@ -12,7 +12,11 @@ import type { Tables } from './tables';
  * next one, so that nobody is told what was so before they asked; one alone does not wait.
  *
  * @example
- * const byId = new ReadById(database, (db) => db.selectFrom('volume_operations').selectAll().where('id', 'in', ['']), ({ id }) => id);
+ * const byId = new ReadById(
+ *   database,
+ *   (db) => db.selectFrom('volume_operations').selectAll().where('id', 'in', ['']),
+ *   ({ id }) => id,
+ * );
  * const row = await byId.read(operationId); // undefined when there is none
  */
 export class ReadById<Row> {

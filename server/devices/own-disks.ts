@@ -31,7 +31,8 @@ const LINK = /^\/dev\/disk\/by-(?:path|id)\/[A-Za-z0-9#+.:=@_\\-]{1,200}$/;
  * is copied with its content. Pure, never throws: lines that are not understood are named.
  *
  * @example
- * parseOwnDisks('serial 0f3c9a517be24d609a44 # database').disks // [{ by: 'serial', value: '0f3c…', line: 1 }]
+ * parseOwnDisks('serial 0f3c9a517be24d609a44 # database').disks;
+ * // [{ by: 'serial', value: '0f3c…', line: 1 }]
  */
 export function parseOwnDisks(text: string): OwnDisks {
   const disks: OwnDisk[] = [];
