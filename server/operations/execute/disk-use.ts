@@ -13,7 +13,8 @@ import type { RunContext } from './run-context';
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
  * none of them is in use does it not matter which one it is. Users that are not `ignored` are waited for
  * while they may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a disk on
- * a bus on which no volume is looked for may be it, unless it shows whose it is.
+ * a bus on which no volume is looked for may be it, and one with the serial of a volume that is not attached here: the
+ * id of a volume may have been replaced since its disk was plugged. Throws CloudError and DATABASE_UNAVAILABLE.
  */
 export async function readUse(
   run: RunContext,
@@ -23,9 +24,12 @@ export async function readUse(
   const { ledger, traffic, clock } = run.parts;
   const { applianceVmId } = run.parts.policy();
   const mappings = applianceVmId === null ? [] : await run.active(() => ledger.listMappings(applianceVmId));
+  const here = attachedHere && applianceVmId !== null ? applianceVmId : null;
+  let listed: Promise<readonly string[]> | null = null;
+  const others = here === null ? null : () => (listed ??= othersShownIn(run, volumeId, here));
   // The disk, too, is looked for again each time: it may leave meanwhile.
   const look = async () => {
-    const candidates = await candidatesFor(run, volumeId, mappings, attachedHere);
+    const candidates = await candidatesFor(run, volumeId, mappings, others);
     return { ...candidates, holders: await holdersOf(run, volumeId, candidates) };
   };
   const passing = (found: { readonly holders: readonly Holder[] }) => passingUsers(found.holders, ignored);
@@ -44,11 +48,12 @@ interface Candidates {
   readonly disks: readonly Device[];
 }
 
+/** `othersHere`: the other volumes that CloudStack shows attached here; null: it does not say that this one is. */
 async function candidatesFor(
   run: RunContext,
   volumeId: string,
   mappings: readonly Mapping[],
-  attachedHere: boolean,
+  othersHere: (() => Promise<readonly string[]>) | null,
 ): Promise<Candidates> {
   const snapshot = await run.parts.watcher.scan();
   const others = (snapshot.others ?? []).map(asDevice);
@@ -57,8 +62,23 @@ async function candidatesFor(
   const device = deviceOfVolume(snapshot, volumeId, mapping) ?? namesakes[0] ?? null;
   if (namesakes.length > 0) return { device, disks: namesakes };
   if (device) return { device, disks: [device] };
-  const silent = attachedHere ? others.filter(({ serial }) => !isVolumeSerial(serial)) : [];
-  return { device, disks: [...suspects(snapshot, volumeId, mappings), ...silent] };
+  if (othersHere === null) return { device, disks: suspects(snapshot, volumeId, mappings) };
+  const roots = rootDevices(snapshot);
+  const disks = [...snapshot.devices.filter(({ name }) => !roots.has(name)), ...others];
+  if (disks.length === 0) return { device, disks };
+  // Neither a serial nor a row proves anything by an id that CloudStack does not show here (any more).
+  const ids = await othersHere();
+  const shown = mappings.filter((one) => ids.includes(one.volumeId));
+  const taken = namesOfOthers(snapshot, volumeId, shown);
+  const isOthers = ({ name, serial }: Device) => taken.has(name) || ids.some((id) => serialNames(id, serial));
+  return { device, disks: disks.filter((disk) => !isOthers(disk)) };
+}
+
+/** A list that leaves out the volume itself, which CloudStack has just shown here, is older than that: it tells nothing. */
+async function othersShownIn(run: RunContext, volumeId: string, vmId: string): Promise<readonly string[]> {
+  const listed = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
+  const ids = listed.map(({ id }) => id);
+  return ids.includes(volumeId) ? ids.filter((id) => id !== volumeId) : [];
 }
 
 async function holdersOf(

@@ -336,6 +336,63 @@ describe('a disk that is not identified', () => {
     expect([operation.status, operation.error]).toEqual(['completed', null]);
   });
 
+  describe('the id of the volume was replaced in CloudStack while it was attached', () => {
+    const OLD_ID = '0ddba11c-4f00-4f00-8f00-0123456789ab';
+
+    /** Its disk shows the serial of the old id, or none, and its row names the old id. */
+    async function replaced(serials: boolean) {
+      const rig = await Rig.start({ guest: { serials } });
+      const other = await rig.volume();
+      await rig.run('attach', { volume_id: other.id, vm_id: rig.here });
+      const volume = await rig.volume({ serial: expectedSerial(OLD_ID) });
+      Object.assign(volume, { id: OLD_ID });
+      await rig.run('attach', { volume_id: OLD_ID, vm_id: rig.here });
+      const row = await rig.ledger.readMapping(OLD_ID);
+      expect(row?.linuxState).toBe('detected');
+      Object.assign(volume, { id: NEW_ID });
+      rig.sent.length = 0;
+      return { rig, other };
+    }
+
+    const NEW_ID = 'fee1dead-4f00-4f00-8f00-0123456789ab';
+
+    for (const type of ['detach', 'delete'] as const)
+      for (const serials of [true, false])
+        it(`${type}, ${serials ? 'the serial is that of the old id' : 'disks show no serial'}: its disk is mounted, so it is refused`, async () => {
+          const { rig } = await replaced(serials);
+          rig.guest.hold(OLD_ID, [MOUNT]);
+          const operation = await rig.run(type, { volume_id: NEW_ID });
+          expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_IDENTIFIED' });
+          expect(operation.error).toContain(MOUNT.detail);
+          expect(rig.calls).toEqual([]);
+        });
+
+    it('the disk of another volume that is attached here is not it', async () => {
+      const { rig, other } = await replaced(true);
+      rig.guest.hold(other.id, [MOUNT]);
+      await rig.run('detach', { volume_id: NEW_ID });
+      expect(rig.calls).toEqual(['detachVolume']);
+    });
+
+    it.each(['shows the old id', 'shows nothing'])('a list that %s tells nothing', async (what) => {
+      const { rig, other } = await replaced(true);
+      const { listVolumes } = rig.cloud;
+      rig.cloud.listVolumes = async (filter) => {
+        const volumes = await listVolumes.call(rig.cloud, filter);
+        const isOld = what === 'shows the old id';
+        return isOld ? volumes.map((one) => (one.id === NEW_ID ? { ...one, id: OLD_ID } : one)) : [];
+      };
+      for (const id of [OLD_ID, other.id]) {
+        rig.guest.hold(id, [MOUNT]);
+        expect(await rig.run('detach', { volume_id: NEW_ID })).toMatchObject({
+          errorCode: 'DEVICE_NOT_IDENTIFIED',
+        });
+        rig.guest.hold(id, []);
+      }
+      expect(rig.calls).toEqual([]);
+    });
+  });
+
   it('none that may be it is used: then it does not matter which one it is', async () => {
     const { rig, one } = await make();
     await rig.run('detach', { volume_id: one.id });
