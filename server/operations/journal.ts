@@ -170,9 +170,12 @@ export class Journal {
 
   /** True when a try of this step was sent more than once, or its reply was lost and its job found later. */
   mayHaveDoubled(step: MutationStep): boolean {
-    return this.entries.some(
-      ({ step: of, data }) => of === step && (data.resent === true || data.found === true),
-    );
+    return this.wasFound(step) || this.entries.some((one) => one.step === step && one.data.resent === true);
+  }
+
+  /** True when the reply to a try of this step was lost, and its job found later. */
+  wasFound(step: MutationStep): boolean {
+    return this.entries.some(({ step: of, data }) => of === step && data.found === true);
   }
 
   /** True when a wait at this step was journaled with this reason before. */

@@ -42,7 +42,7 @@ export function decideCreate(s: Situation<'create'>): Action {
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return withoutVolume(s, end);
-  return finish(s, known.result.value, end.tries, checked);
+  return misnamed(s, known.result.value, end.jobId) ?? finish(s, known.result.value, end.tries, checked);
 }
 
 /** Tries again, or ends; an end says what an earlier try whose answer was lost may have left behind. */
@@ -72,6 +72,21 @@ function lost(s: Situation, jobId: string): Action {
   if (!unclaimed) return { do: 'find-unclaimed', volumeId: '' };
   const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seenOf(unclaimed)}; nothing was created again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
+}
+
+/**
+ * Where the answer was lost, its job alone says that the volume is ours. That is contradicted by another name: whoever
+ * took it for his own might delete somebody's. The answer to a call is believed: its volume may have been renamed since.
+ */
+function misnamed(
+  { operation, journal }: Situation<'create'>,
+  volume: CloudVolume,
+  jobId: string,
+): Action | null {
+  const { name } = operation.request;
+  if (!journal.wasFound(STEP) || volume.name.trim() === name.trim()) return null;
+  const message = `The answer to the creation was lost, and its job ${jobId} names volume ${volume.id}, whose name is "${volume.name}" and not "${name}": whether it was made for this request is not known; nothing was created again`;
+  return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [volume.id] });
 }
 
 /**

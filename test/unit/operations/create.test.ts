@@ -200,6 +200,27 @@ describe('create decides', () => {
     });
   });
 
+  it.each([
+    ['the answer was lost, and the volume of its job has another name', { found: true }, 'other', false],
+    ['the answer was lost, and the volume of its job has the name', { found: true }, 'disk', true],
+    ['the answer named the volume, and somebody has renamed it', {}, 'other', true],
+  ])('%s', (_story, data, name, isOurs) => {
+    const steps: Step[] = [
+      checked,
+      intent,
+      ['create-volume', 'accepted', { job_id: 'j1', volume_id: VOLUME, ...data }],
+      ['create-volume', 'finished', { job_id: 'j1', volume_id: VOLUME, outcome: 'ok' }],
+    ];
+    const facts = { volume: seenVolume({ name, size: 2 * GIB }), unclaimed: [] };
+    const ended = decideCreate(situation('create', request, { steps, facts }));
+    if (isOurs) expect(ended).toMatchObject({ do: 'complete', response: { volume_id: VOLUME, name } });
+    else
+      expect(ended).toMatchObject({
+        state: 'failing',
+        data: { code: 'CLOUDSTACK_OUTCOME_UNKNOWN', details: { unclaimed: [VOLUME] } },
+      });
+  });
+
   it('a success that names no volume is no reason to make another one: what it may be is named', () => {
     const nameless: Step[] = [
       ['create-volume', 'accepted', { job_id: 'j1' }],
