@@ -5,7 +5,7 @@ import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
-import { silentLogger as logger } from '~/server/core/log/logger';
+import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { compose, type Domain } from '~/server/daemon/compose';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
@@ -48,6 +48,7 @@ export interface RigOptions {
   readonly model?: Partial<ModelOptions>;
   readonly guest?: Partial<MemoryGuestOptions>;
   readonly policy?: Partial<Policy>;
+  readonly logger?: Logger;
 }
 
 /**
@@ -265,6 +266,7 @@ export class Rig {
 
   private begin(): Domain {
     const { clock, random, guest, ledger, cloud } = this;
+    const { logger = silentLogger } = this.options;
     const watcher = new DeviceWatcher({ guest, clock, logger, inventory: createMemoryInventory() });
     const domain = compose(
       {

@@ -67,6 +67,10 @@ it('an operation whose run breaks off while the sweep looks for orphans is resum
     await fault;
     return hold.call(rig.ledger, epoch, of, reason);
   };
+  let crashes = 0;
+  rig.ledger.noteCrash = async () => {
+    crashes += 1;
+  };
   const id = await attach(rig);
   await rig.pass(10);
   const looks = holdLooks(rig);
@@ -78,6 +82,7 @@ it('an operation whose run breaks off while the sweep looks for orphans is resum
   looks.through();
   expect(await rig.ended(id)).toMatchObject({ status: 'completed' });
   expect(rig.calls).toEqual(['attachVolume']);
+  expect(crashes, 'a database that is away is no crash').toBe(0);
 });
 
 it('a cancel that is noted while the answer to a claim is under way is honoured', async () => {
