@@ -315,6 +315,20 @@ describe('401', () => {
     expect((await canned.client.cloud.capabilities()).version).toBe('4.20.0.0');
   });
 
+  it('a corrected call that is not answered says nothing of the Date: the next one is signed by it, too', async () => {
+    const hourAgoMs = Date.now() - 3_600_000;
+    const headers = { date: new Date(hourAgoMs).toUTCString() };
+    const isCorrected = (expires: string | null) => Date.parse(expires ?? '') < Date.now();
+    canned.server.script = ({ parameters }, index) => {
+      if (!isCorrected(parameters.get('expires'))) return { ...unauthorized, headers };
+      return index === 1 ? { socket: (response) => void response.destroy() } : { ...capable, headers };
+    };
+    expect((await refused(canned.client.cloud.capabilities())).kind).toBe('network');
+    await canned.client.cloud.capabilities();
+    const ahead = canned.server.requests.map(({ parameters }) => isCorrected(parameters.get('expires')));
+    expect(ahead, 'corrected or not').toEqual([false, true, true]);
+  });
+
   it('a 401 page of something in between is a 401', async () => {
     canned.say({ status: 401, body: '<html>proxy login</html>' });
     expect((await refused(canned.client.cloud.capabilities())).kind).toBe('authentication');
