@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Snapshot, Volume } from '~/lab/cloudstack/records';
 import type { Operation } from '~/server/model/operation';
+import { decideSnapshot } from '~/server/operations/decide/snapshot';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { seenVolume, situation, VOLUME } from './situations';
 
 const NOBODY = '99999999-9999-4999-8999-999999999999';
 
@@ -172,6 +174,32 @@ describe('a snapshot', () => {
     expect(operation.error).toContain('CloudStack says that it was taken');
     expect(rig.calls).toEqual(['createSnapshot']);
   });
+
+  it.each([
+    ['has succeeded', { outcome: 'ok' }],
+    ['has an end that nobody knows', { outcome: 'unknown' }],
+  ])(
+    'whose job %s, without a name of what it made, and that is not listed is not sent again',
+    (_end, data) => {
+      const s = situation(
+        'snapshot',
+        { volume_id: VOLUME },
+        {
+          steps: [
+            ['create-snapshot', 'intent', { job_id: 'j1' }],
+            ['create-snapshot', 'accepted', { job_id: 'j1', found: true }],
+            ['create-snapshot', 'finished', { job_id: 'j1', ...data }],
+          ],
+          facts: { ownSnapshots: [], volume: seenVolume() },
+          elapsed: { 'contradiction:create-snapshot:1': 16_000, 'create-snapshot:1': 1 },
+        },
+      );
+      expect(decideSnapshot(s)).toMatchObject({
+        state: 'failing',
+        data: { code: 'CLOUDSTACK_OUTCOME_UNKNOWN' },
+      });
+    },
+  );
 
   it('whose job fails after its effect is not taken a second time', async () => {
     const the = await world();
