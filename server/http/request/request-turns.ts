@@ -167,19 +167,23 @@ class LargeAnswers {
 
 /**
  * Connections that wait for their next request, longest waiting first. A caller who opens one for each request and closes
- * none would take every place, for as long as an idle one is kept.
+ * none would take every place, for as long as an idle one is kept. One on which anything has come meanwhile is spared:
+ * of a POST or DELETE that is under way nobody would know whether it was taken.
  */
 class IdleConnections {
-  private readonly sockets = new Set<Socket>();
+  /** With the bytes that had come when it became idle. */
+  private readonly sockets = new Map<Socket, number>();
 
   add(socket: Socket): void {
     if (socket.destroyed) return;
-    this.sockets.add(socket);
+    this.sockets.set(socket, socket.bytesRead);
     if (this.sockets.size <= LIMITS.HTTP_IDLE_CONNECTIONS) return;
-    const [longest] = this.sockets;
-    if (longest === undefined) return;
-    this.sockets.delete(longest);
-    longest.destroy();
+    for (const [longest, bytes] of this.sockets) {
+      if (longest.bytesRead !== bytes) continue;
+      this.sockets.delete(longest);
+      longest.destroy();
+      return;
+    }
   }
 
   remove(socket: Socket): void {

@@ -30,20 +30,31 @@ async function serve() {
     server.closeAllConnections();
     server.close();
   });
+  /** When that many have been begun. */
+  const until = async (count: number): Promise<void> => {
+    while (begun.length < count)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  };
+  const open = async (...urls: string[]): Promise<Socket> => {
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write(urls.map((url) => `GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join(''));
+    return socket;
+  };
   return {
     begun,
-    /** When that many have been begun. */
-    async until(count: number): Promise<void> {
-      while (begun.length < count)
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-    },
-    async open(...urls: string[]): Promise<Socket> {
-      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
-      socket.on('error', () => undefined);
-      await once(socket, 'connect');
-      socket.write(urls.map((url) => `GET ${url} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join(''));
+    until,
+    open,
+    /** A connection that has been answered once. */
+    async answered(url: string): Promise<Socket> {
+      const socket = await open(url);
+      const answer = once(socket, 'data');
+      await until(begun.length + 1);
+      begun.at(-1)?.response.end('fine');
+      await answer;
       return socket;
     },
   };
@@ -253,15 +264,7 @@ it('a long list is one however its address is written', async () => {
 describe('idle connections', () => {
   it('of too many those end that were idle for longest, so that a caller who closes none shuts nobody out', async () => {
     await withLimits({ HTTP_IDLE_CONNECTIONS: 2 }, async () => {
-      const { begun, until, open } = await serve();
-      const answered = async (url: string) => {
-        const socket = await open(url);
-        const answer = once(socket, 'data');
-        await until(begun.length + 1);
-        begun.at(-1)?.response.end('fine');
-        await answer;
-        return socket;
-      };
+      const { begun, until, open, answered } = await serve();
       const first = await answered('/1');
       const second = await answered('/2');
       // Used again: it is idle for less long than the second one.
@@ -279,6 +282,24 @@ describe('idle connections', () => {
       await answered('/4');
       await ends;
       expect(begun.find(({ url }) => url === '/busy')?.response.destroyed).toBe(false);
+    });
+  });
+
+  it('one on which a request has begun to come is spared', async () => {
+    await withLimits({ HTTP_IDLE_CONNECTIONS: 2 }, async () => {
+      const { begun, until, answered } = await serve();
+      const first = await answered('/1');
+      const second = await answered('/2');
+      const server = begun[0]?.response.req.socket;
+      const before = server?.bytesRead ?? 0;
+      first.write('POST /half HTTP/1.1\r\nHost: loc');
+      await vi.waitFor(() => expect(server?.bytesRead).toBeGreaterThan(before));
+      await Promise.all([once(second, 'close'), answered('/3')]);
+      first.write('alhost\r\nContent-Length: 0\r\n\r\n');
+      await until(4);
+      expect(begun.at(-1)?.url).toBe('/half');
+      begun.at(-1)?.response.end('fine');
+      await once(first, 'data');
     });
   });
 });
