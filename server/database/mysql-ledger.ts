@@ -46,6 +46,7 @@ import { executingOn, isWorkedOn, readFeed, readJournal, readNewestEntry } from 
 import { requestCancel } from './journal/request-cancel';
 import { readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
+import { requireKnownSchema } from './migrations/newer-schema';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
 import { readOwnVolumes, readVolumesOfSerials } from './own-volumes';
@@ -101,6 +102,7 @@ export class MysqlLedger implements Ledger {
 
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
     this.neighbours.forget();
+    await requireKnownSchema(this.database);
     const { seen, instance } = claim ?? { seen: await this.readOwner(applianceId), instance: '' };
     return takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
   }

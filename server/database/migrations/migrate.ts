@@ -1,15 +1,15 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 import { type Clock, systemClock } from '../../core/clock';
-import { DaemonError, messageOf } from '../../core/errors';
+import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
-import { VERSION } from '../../core/version';
 import { isRefusalOfNode, isUnreachable, vet } from '../connection/cluster-nodes';
 import { type Address, addressesOf, type Dsn } from '../connection/dsn';
 import { errorNumber, faultOf, translate, unavailable } from '../connection/faults';
 import { connectionOptions } from '../connection/pool';
 import { sessionStatements } from '../connection/session';
 import { MIGRATIONS, type Migration } from './migrations';
+import { requireKnown } from './newer-schema';
 import { noteAdoption } from './note-adoption';
 import { SchemaLock } from './schema-lock';
 
@@ -100,21 +100,6 @@ async function missing(connection: Connection): Promise<Migration[]> {
     });
   requireKnown([...applied]);
   return MIGRATIONS.filter(({ id }) => !applied.has(id));
-}
-
-/**
- * A newer version may keep in the tables what this one does not read, such as what an operation has begun: it would not
- * see it, and do it again.
- */
-function requireKnown(applied: readonly string[]): void {
-  const last = MIGRATIONS.at(-1)?.id ?? '';
-  const newer = applied.filter((id) => id > last).sort();
-  if (newer.length === 0) return;
-  throw new DaemonError(
-    'DATABASE_UNAVAILABLE',
-    `The schema of the database is of a newer version of the daemon (${newer.join(', ')}), which this one (${VERSION}) cannot read safely: install that version, or a later one`,
-    { retryAfterSeconds: 30 },
-  );
 }
 
 /** The migrations that ran, or null when the lock was lost: then it is another one's turn. */

@@ -116,6 +116,24 @@ describe('a fresh database', () => {
     expect(await schemaOf(dsn)).toEqual(before);
   });
 
+  it('a daemon that runs already takes over no appliance once a newer version has changed the schema', async () => {
+    const dsn = await databaseWith([]);
+    await migrate(dsn, silentLogger);
+    const { ledger } = ledgerOn(dsn);
+    const epoch = await ledger.takeOver(APPLIANCE, 'older');
+    await server.query(
+      "INSERT INTO volume_daemon_migrations (id) VALUES ('900-of-tomorrow')",
+      [],
+      dsn.database,
+    );
+    const refusal = { code: 'DATABASE_UNAVAILABLE', message: expect.stringContaining('900-of-tomorrow') };
+    await expect(ledger.takeOver(APPLIANCE, 'older')).rejects.toMatchObject(refusal);
+    // What it owns it keeps until it ends.
+    await ledger.renewLease(epoch);
+    await server.query("DELETE FROM volume_daemon_migrations WHERE id LIKE '900%'", [], dsn.database);
+    await ledger.takeOver(APPLIANCE, 'older');
+  });
+
   it("does not wait for a lock from before the database's clock was set back", async () => {
     const dsn = await databaseWith([]);
     await migrate(dsn, silentLogger);
