@@ -6,6 +6,8 @@ import { type Gaps, listFolder, readSmall } from './kernel-files';
 /** The disk and its partitions: whatever uses one of them uses the disk. */
 export interface BlockTarget {
   readonly nodes: readonly BlockNode[];
+  /** What these files are themselves, whatever they are called (`inodeOf`). */
+  readonly inodes: ReadonlySet<string>;
   /** Is this file one of the nodes? By device number; in a lab, where nodes are plain files, by inode. */
   isNode(status: BigIntStats): boolean;
   hasNumber(dev: string): boolean;
@@ -41,13 +43,15 @@ export function blockTarget(
   ];
   const numbers = new Set(nodes.flatMap(({ dev }) => (dev === null ? [] : [dev])));
   const paths = new Map(nodes.map(({ path, name }) => [path, name]));
-  const plain = new Set(nodes.flatMap(({ path }) => plainFileKey(statOf(path))));
+  const statuses = nodes.flatMap(({ path }) => statOf(path) ?? []);
+  const plain = new Set(statuses.filter((status) => status.isFile()).map(inodeOf));
   return {
     nodes,
+    inodes: new Set(statuses.map(inodeOf)),
     isNode: (status) =>
       status.isBlockDevice()
         ? numbers.has(deviceNumber(status.rdev))
-        : plainFileKey(status).some((key) => plain.has(key)),
+        : status.isFile() && plain.has(inodeOf(status)),
     hasNumber: (dev) => numbers.has(dev),
     nameOf: (path) => paths.get(path) ?? paths.get(realPath(path)) ?? null,
   };
@@ -60,8 +64,10 @@ export function deviceNumber(rdev: bigint): string {
   return `${major}:${minor}`;
 }
 
-function plainFileKey(status: BigIntStats | null): string[] {
-  return status?.isFile() ? [`${status.dev}:${status.ino}`] : [];
+/** A file as the kernel writes it in its tables of memory: file system in hexadecimal, number of the inode. */
+function inodeOf({ dev, ino }: BigIntStats): string {
+  const words = deviceNumber(dev).split(':');
+  return `${words.map((word) => Number(word).toString(16).padStart(2, '0')).join(':')} ${ino}`;
 }
 
 /** null when there is no such file. */

@@ -8,6 +8,8 @@ import { type Gaps, isGone, readTable } from './kernel-files';
 interface HiddenOpen {
   /** A path, or the bare name of the file. */
   readonly file: string;
+  /** Which file it is (`BlockTarget.inodes`), null where the kernel tells its name only. */
+  readonly inode: string | null;
   /** For people. */
   readonly how: string;
   readonly readOnly: boolean;
@@ -26,16 +28,19 @@ export function mappedFiles(
   closed: Gaps,
 ): HiddenOpen[] {
   const text = mapsOf(join(procDir, task, 'maps'), closed);
-  const paths = targets.flatMap(({ nodes }) => nodes.map(({ path }) => path));
+  const marks = targets.flatMap(({ nodes, inodes }) => [
+    ...nodes.map(({ path }) => path),
+    ...[...inodes].map((inode) => ` ${inode} `),
+  ]);
   // Nearly always none: then no line is taken apart.
-  if (!paths.some((path) => text.includes(path))) return [];
+  if (!marks.some((mark) => text.includes(mark))) return [];
   return text.split('\n').flatMap((line) => {
     // 7f3a1000-7f3a2000 rw-s 00000000 00:06 321    /dev/vdb
-    const [, access = '', file] = /^\S+ (\S{4}) \S+ \S+ \S+ +(\/.*)$/.exec(line) ?? [];
+    const [, access = '', inode = '', file] = /^\S+ (\S{4}) \S+ (\S+ \S+) +(\/.*)$/.exec(line) ?? [];
     if (file === undefined) return [];
     // What is written to a private mapping stays in memory.
     const readOnly = !(access.includes('w') && access.endsWith('s'));
-    return [{ file, how: 'mapped into memory', readOnly }];
+    return [{ file, inode, how: 'mapped into memory', readOnly }];
   });
 }
 
@@ -67,6 +72,7 @@ export function registeredFiles(
     if (rows === '' && Number(count) > 0) continue;
     return [...rows.matchAll(/^\s+\d+: (.*)$/gm)].map(([, file = '']) => ({
       file,
+      inode: null,
       how: 'registered with io_uring',
       readOnly: false,
     }));
@@ -75,7 +81,12 @@ export function registeredFiles(
   return [];
 }
 
-/** Older kernels show the name of a registered file without its folder. */
-export function leadsToDisk({ file }: HiddenOpen, target: BlockTarget): boolean {
+/**
+ * Exported disks have a second name (a hard link), which only the inode tells; that of a disk that has left has an inode
+ * of its own, though the next disk may have its number. Older kernels show the name of a registered file without its
+ * folder.
+ */
+export function leadsToDisk({ file, inode }: HiddenOpen, target: BlockTarget): boolean {
+  if (inode !== null && target.inodes.has(inode)) return true;
   return file.startsWith('/') ? target.nameOf(file) !== null : target.nodes.some(({ name }) => name === file);
 }

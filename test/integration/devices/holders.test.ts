@@ -4,6 +4,7 @@ import {
   constants,
   existsSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -262,6 +263,20 @@ describe('the in-use guard on a real disk', () => {
       'import mmap, os, sys, time\ndisk = os.open(sys.argv[1], os.O_RDWR)\n' +
       'kept = mmap.mmap(disk, 4096)\nos.close(disk)\nos.closerange(3, 64)\nprint("ready", flush=True)\ntime.sleep(600)';
     const child = spawn('python3', ['-c', script, loop]);
+    undo.push(() => child.kill('SIGKILL'));
+    await firstOutput(child);
+    const found = await holdersWhen((now) => now.length > 0);
+    expect(found).toEqual([{ kind: 'open', detail: `pid ${child.pid} (python3), mapped into memory` }]);
+  });
+
+  itOrSay('so is one that did so by another name of the same node', ['python3'], async () => {
+    const second = `/dev/holders-test-${process.pid}`;
+    linkSync(loop, second);
+    undo.push(() => rmSync(second, { force: true }));
+    const script =
+      'import mmap, os, sys, time\ndisk = os.open(sys.argv[1], os.O_RDWR)\n' +
+      'kept = mmap.mmap(disk, 4096)\nos.close(disk)\nos.closerange(3, 64)\nprint("ready", flush=True)\ntime.sleep(600)';
+    const child = spawn('python3', ['-c', script, second]);
     undo.push(() => child.kill('SIGKILL'));
     await firstOutput(child);
     const found = await holdersWhen((now) => now.length > 0);

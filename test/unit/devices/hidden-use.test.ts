@@ -1,5 +1,7 @@
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { deviceNumber } from '~/server/devices/sysfs/block-target';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import { remotePaths } from '~/server/devices/sysfs/mounts';
 import { GuestTree } from './guest-tree';
@@ -53,6 +55,22 @@ it.each([
     ]);
   },
 );
+
+it('a disk in memory is known by its node, whatever that is called there; the name of one that has left is none', async () => {
+  tree.write('proc/40/comm', 'dd\n');
+  tree.write('proc/40/fd/.keep', '');
+  const { dev, ino } = statSync(join(tree.devDir, 'vdb'), { bigint: true });
+  const words = deviceNumber(dev).split(':');
+  const fileSystem = words.map((word) => Number(word).toString(16).padStart(2, '0')).join(':');
+  const map = (inode: bigint, path: string) =>
+    `7f3a20000000-7f3a20001000 rw-s 00000000 ${fileSystem} ${inode}    ${path}\n`;
+  for (const path of ['/dev/volume-daemon/7.vdb.migration', '/dev/volume-daemon/7.vdb.migration (deleted)']) {
+    tree.write('proc/40/maps', map(ino, path));
+    expect(await users(), path).toEqual([{ kind: 'open', detail: 'pid 40 (dd), mapped into memory' }]);
+    tree.write('proc/40/maps', map(ino * 10n, path));
+    expect(await users(), `${path} of another plug`).toEqual([]);
+  }
+});
 
 it.each([
   ['vdb', 'vdb1'],
