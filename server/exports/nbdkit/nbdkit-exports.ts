@@ -113,9 +113,14 @@ export class NbdkitExports extends LinkedExports {
     return this.links.names();
   }
 
-  /** Each time: keys. Throws EXPORT_SERVER_UNHEALTHY. */
+  /** Each time: ports and keys. Throws EXPORT_SERVER_UNHEALTHY. */
   protected override async prepare(): Promise<void> {
-    const { tls, tlsDir } = this.options;
+    const { port, readOnlyPort, tls, tlsDir } = this.options;
+    // The configuration refuses it for NBD_BACKEND=nbdkit only: with `auto` it is known here that it is nbdkit.
+    if (port === readOnlyPort)
+      throw unhealthy(
+        `NBD_READ_ONLY_PORT is ${readOnlyPort}, as NBD_PORT is, and nbdkit needs two ports: set another one, or NBD_BACKEND=nbd-server`,
+      );
     if (tls !== 'off')
       await readTlsClient(tlsDir).catch((error: unknown) => {
         throw unhealthy(`TLS has no keys: ${messageOf(error)}`, error);

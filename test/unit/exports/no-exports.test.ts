@@ -14,15 +14,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-it('switched off, the links of before are known and can be closed: a server that still runs would follow them to another disk', async () => {
-  symlinkSync(join(dir, 'vdb'), join(dir, 'exports', exportName(ONE)));
-  symlinkSync(join(dir, 'vdc'), join(dir, 'exports-read-only', exportName(TWO)));
-  const exports = createExportServer({
+const create = (backend: 'none' | 'nbdkit', readOnlyPort: number) =>
+  createExportServer({
     ...NBDKIT_DEFAULTS,
-    backend: 'none',
+    backend,
     host: '127.0.0.1',
     port: 10_809,
-    readOnlyPort: 10_810,
+    readOnlyPort,
     holder: '/nowhere/nbd-holder.mjs',
     runDir: dir,
     devDir: dir,
@@ -31,9 +29,14 @@ it('switched off, the links of before are known and can be closed: a server that
     baseConfig: join(dir, 'config'),
     pidFile: join(dir, 'pid'),
     binary: null,
-    manage: 'auto',
+    manage: 'own',
     restartPolicy: 'preserve',
   });
+
+it('switched off, the links of before are known and can be closed: a server that still runs would follow them to another disk', async () => {
+  symlinkSync(join(dir, 'vdb'), join(dir, 'exports', exportName(ONE)));
+  symlinkSync(join(dir, 'vdc'), join(dir, 'exports-read-only', exportName(TWO)));
+  const exports = create('none', 10_810);
   const listed = await exports.list();
   expect(listed.map(({ volumeId, target }) => [volumeId, target])).toEqual([
     [ONE, join(dir, 'vdb')],
@@ -42,4 +45,12 @@ it('switched off, the links of before are known and can be closed: a server that
   for (const { name } of listed) await exports.withdraw(name);
   expect(await exports.list()).toEqual([]);
   expect(['exports', 'exports-read-only'].flatMap((folder) => readdirSync(join(dir, folder)))).toEqual([]);
+});
+
+it('nbdkit that was found, with one port for both kinds of exports, says which setting to change and starts nothing', async () => {
+  expect(await create('nbdkit', 10_809).health()).toMatchObject({
+    status: 'unhealthy',
+    message: expect.stringMatching(/NBD_READ_ONLY_PORT is 10809, as NBD_PORT is.*set another one/),
+    pid: null,
+  });
 });
