@@ -1,8 +1,10 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import { LIMITS } from '../core/limits';
 import type { OsseaConfigRow } from '../model/ossea-config';
 import type { Dsn } from './connection/dsn';
 import { errorNumber } from './connection/faults';
 import { connectionOptions } from './connection/pool';
+import { sessionStatements } from './connection/session';
 
 /** What a server says to the account of a DSN. */
 export type Login =
@@ -112,6 +114,7 @@ const CONFIG_NAME = 'volume-daemon';
 async function using<T>(dsn: Dsn, work: (connection: Connection) => Promise<T>): Promise<T> {
   const connection = await createConnection(connectionOptions(dsn));
   try {
+    for (const statement of sessionStatements(LIMITS.DATABASE_IDLE_MS)) await connection.query(statement);
     return await work(connection);
   } finally {
     connection.destroy();

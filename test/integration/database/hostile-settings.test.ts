@@ -8,6 +8,7 @@ import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { provision, tryLogin, writeConfig } from '~/server/database/provision';
 
 /** A server whose every global that matters is set to the value that hurts. */
 const HOSTILE = {
@@ -137,6 +138,19 @@ describe('a server with hostile settings', () => {
     const other = openPool(dsn);
     expect((await new MysqlLedger(other, Date.now).counts(APPLIANCE)).byStatus.completed).toBe(5);
     await other.close();
+  });
+
+  it('what setup writes is there afterwards, as it was given', async () => {
+    const admin = parseDsn(`root@unix(${server.socketPath})/mysql`);
+    const wanted = { ...dsn, user: 'made', password: "with ' and \\", database: 'made' };
+    await provision(admin, wanted);
+    expect(await tryLogin(wanted)).toBe('works');
+    const keys = { apiKey: "a'key", secretKey: "with ' and \\" };
+    await writeConfig(dsn, null, { ...keys, apiUrl: 'http://cloud', zone: 'z', omaVmId: APPLIANCE });
+    const { rows } = await pool.query((db) =>
+      sql`SELECT api_key AS apiKey, secret_key AS secretKey FROM ossea_configs`.execute(db),
+    );
+    expect(rows).toEqual([keys]);
   });
 
   it('a schema that is there needs no right to create', async () => {
