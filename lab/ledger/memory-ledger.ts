@@ -80,6 +80,7 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     this.store.appliances.set(applianceId, {
       epoch: number,
       owner,
+      renewals: 0,
       since: this.now(),
       instance: claim?.instance ?? '',
       leaseUntil: this.databaseNow() + LIMITS.LEASE_MS,
@@ -98,18 +99,20 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return this.readOwner(applianceId);
   }
 
-  async renewLease(epoch: Epoch): Promise<void> {
+  async renewLease(epoch: Epoch): Promise<number> {
     this.assertEpoch(epoch);
-    this.setLease(epoch, this.databaseNow() + LIMITS.LEASE_MS);
+    const renewals = (this.store.appliances.get(epoch.applianceId)?.renewals ?? 0) + 1;
+    this.setLease(epoch, { leaseUntil: this.databaseNow() + LIMITS.LEASE_MS, renewals });
+    return renewals;
   }
 
   async releaseLease(epoch: Epoch): Promise<void> {
-    this.setLease(epoch, null);
+    this.setLease(epoch, { leaseUntil: null });
   }
 
-  private setLease({ applianceId, number }: Epoch, leaseUntil: number | null): void {
+  private setLease({ applianceId, number }: Epoch, change: Partial<StoredOwner>): void {
     const row = this.store.appliances.get(applianceId);
-    if (row?.epoch === number) this.store.appliances.set(applianceId, { ...row, leaseUntil });
+    if (row?.epoch === number) this.store.appliances.set(applianceId, { ...row, ...change });
   }
 
   async accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted> {

@@ -125,6 +125,8 @@ export const LIMITS = {
   LEASE_MS: 4_000,
   LEASE_HOLD_MS: 3_500,
   LEASE_RENEW_MS: 1_000,
+  // So often is noted outside of the database how far the database has come.
+  RENEWALS_PER_NOTE: 10,
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
   LEASE_STATEMENT_MS: 1_000,

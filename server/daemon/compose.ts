@@ -27,6 +27,7 @@ import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
 import type { VolumeCatalogue } from '../sync/volume-catalogue';
 import { admit } from './admission';
+import type { LastWrittenStore } from './last-written-file';
 import { Ownership } from './ownership';
 import type { Instances } from './process-instance';
 
@@ -57,6 +58,8 @@ export interface DomainSettings {
   readonly owner: string;
   /** Tells the processes of this machine that have ended. */
   readonly instances: Instances;
+  /** Absent: what the process itself knows has to do. */
+  readonly lastWritten?: LastWrittenStore;
   readonly sizeToleranceBytes: number;
   /** Read for every decision. */
   policy(): Policy;
@@ -116,6 +119,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const shared = { ...ports, ...looked, tracing, exports, events, traffic, clockSteps, turns };
   const ownership: Ownership = new Ownership(
     {
+      ...settings,
       ledger,
       engineParts: {
         ...shared,
@@ -125,8 +129,6 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       },
       clock,
       logger,
-      owner: settings.owner,
-      instances: settings.instances,
     },
     (state) => settings.onOwnershipChanged(state),
   );

@@ -2,12 +2,13 @@ import { type Clock, untilWholeSecond } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { Owner } from '../model/lease';
-import { judgeLease, LeaseWatch } from '../model/lease';
+import type { LastWritten, Owner } from '../model/lease';
+import { isOlderThan, judgeLease, LeaseWatch } from '../model/lease';
 import type { Epoch, Ledger } from '../model/ledger';
 import { Engine } from '../operations/engine';
 import type { EngineParts } from '../operations/parts';
 import { fencedCloud } from './fenced-cloud';
+import type { LastWrittenStore } from './last-written-file';
 import type { Instances } from './process-instance';
 
 export interface OwnershipParts {
@@ -18,6 +19,8 @@ export interface OwnershipParts {
   /** This process, as the row and a standby daemon show it: host, pid, address. */
   readonly owner: string;
   readonly instances: Instances;
+  /** Absent: what this process itself knows has to do. */
+  readonly lastWritten?: LastWrittenStore;
 }
 
 /** An ownership, from its take-over to its end. */
@@ -41,6 +44,9 @@ export class Ownership {
   /** Why the last try to become the owner failed. */
   private trouble: string | null = null;
   private tenure: Tenure | null = null;
+  /** How far this process knows the row of the appliance to have come; undefined: nobody has looked. */
+  private written: LastWritten | null | undefined;
+  private saving: Promise<void> | null = null;
   private readonly stopping = new AbortController();
   private readonly watch = new LeaseWatch();
   private loop: Promise<void> = Promise.resolve();
@@ -102,6 +108,8 @@ export class Ownership {
     await this.loop;
     this.tenure = null;
     tenure?.over.abort();
+    await this.saving;
+    if (tenure) await this.save(tenure.engine.epoch.applianceId);
     if (tenure) await this.parts.ledger.releaseLease(tenure.engine.epoch).catch(() => undefined);
     return drained;
   }
@@ -131,6 +139,7 @@ export class Ownership {
       this.standBy(applianceId, seen);
       return Math.min(LIMITS.LEASE_LOOK_MS, verdict.waitMs);
     }
+    if (seen !== null) await this.refuseOlder(applianceId, seen);
     if (this.stopping.signal.aborted) return 0;
     const sentAt = clock.monotonic();
     const epoch = await ledger.takeOver(applianceId, owner, { seen, instance: instances.mine });
@@ -140,8 +149,34 @@ export class Ownership {
       owner,
       because: verdict.because,
     });
+    this.noteWritten(epoch, 0);
     await this.own(epoch, sentAt);
     return 0;
+  }
+
+  /**
+   * What has ended since the moment from which this database is has not ended in it, and would be done once more. A
+   * row that is only read too old, of a node that lags, is as it is a moment later.
+   */
+  private async refuseOlder(applianceId: string, seen: Owner): Promise<void> {
+    if (this.written === undefined) this.written = (await this.parts.lastWritten?.load(applianceId)) ?? null;
+    if (this.written === null || !isOlderThan(seen, this.written)) return;
+    throw new DaemonError(
+      'DATABASE_UNAVAILABLE',
+      'the database is older than what this daemon has written to it (a restored backup, or a replica that lagged), and operations that have ended since could be done a second time; the runbook "The database was restored from a backup" says what to do',
+    );
+  }
+
+  private noteWritten({ number: epoch, applianceId }: Epoch, renewals: number): void {
+    this.written = { epoch, renewals };
+    if (renewals % LIMITS.RENEWALS_PER_NOTE !== 0) return;
+    this.saving ??= this.save(applianceId).finally(() => {
+      this.saving = null;
+    });
+  }
+
+  private async save(applianceId: string): Promise<void> {
+    if (this.written) await this.parts.lastWritten?.save(applianceId, this.written);
   }
 
   /** Owner until the lease is lost or the daemon stops. */
@@ -168,6 +203,7 @@ export class Ownership {
     if (this.stopping.signal.aborted && !over.signal.aborted) return;
     this.tenure = null;
     this.onChange('standby');
+    await this.save(epoch.applianceId);
   }
 
   /** Keeps the lease; also while the daemon drains. */
@@ -181,7 +217,8 @@ export class Ownership {
       if (over.signal.aborted) return;
       const sentAt = clock.monotonic();
       try {
-        await ledger.renewLease(engine.epoch);
+        const renewals = await ledger.renewLease(engine.epoch);
+        if (!over.signal.aborted) this.noteWritten(engine.epoch, renewals);
         tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
         failing = false;
       } catch (error) {

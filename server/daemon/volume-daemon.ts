@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { systemClock, systemRandom } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -29,6 +30,7 @@ import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
 import { applianceUnknown, unknownText } from './identity';
+import { createLastWrittenFile } from './last-written-file';
 import { Metrics } from './metrics/metrics';
 import {
   MetricsHistory,
@@ -97,10 +99,9 @@ export class VolumeDaemon implements Daemon {
       recordCloudCall(parts.traces.tracing, call);
     });
     const { database, cloud, guest, counters, watcher, handsOff, exports, identity } = this.adapters;
-    const { ledger } = database;
     this.domain = compose(
       {
-        ledger,
+        ledger: database.ledger,
         cloud,
         guest,
         counters,
@@ -115,6 +116,7 @@ export class VolumeDaemon implements Daemon {
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
         instances: processInstances(configuration.devices.procDir),
+        lastWritten: createLastWrittenFile(join(configuration.stateDir, 'last-written.json'), logger),
         sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
         policy: () => this.policy(),
         ledger: () => this.readable(),
@@ -154,7 +156,7 @@ export class VolumeDaemon implements Daemon {
       () => this.domain.ownership.engine?.attachingDisks() ?? [],
     );
     this.statistics = new Statistics(
-      ledger,
+      database.ledger,
       () => identity.view.vmId ?? undefined,
       this.domain.events,
       () => this.domain.ownership.engine !== null,

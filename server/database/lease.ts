@@ -25,12 +25,13 @@ export async function readOwner(
     sql<{
       owner: string;
       epoch: number;
+      renewals: number;
       since: Date;
       instance: string;
       lease_until: Date | null;
       left: unknown;
     }>`
-      SELECT owner, epoch, since, instance, ${LEASE_UNTIL} AS lease_until,
+      SELECT owner, epoch, renewals, since, instance, ${LEASE_UNTIL} AS lease_until,
         TIMESTAMPDIFF(MICROSECOND, NOW(3), lease_until) AS \`left\`
       FROM appliances WHERE id = ${applianceId}`.execute(db),
   );
@@ -41,6 +42,7 @@ export async function readOwner(
     owner,
     instance,
     epoch: Number(row.epoch),
+    renewals: Number(row.renewals),
     since: row.since.getTime(),
     lease: row.lease_until && { until: row.lease_until.getTime(), leftMs: Number(row.left) / 1000 },
   };

@@ -115,10 +115,11 @@ export class MysqlLedger implements Ledger {
     return readOwner(this.database, applianceId, 'query');
   }
 
-  renewLease(epoch: Epoch): Promise<void> {
+  async renewLease(epoch: Epoch): Promise<number> {
     const { last } = this.renewals && isSameEpoch(this.renewals.epoch, epoch) ? this.renewals : { last: 0 };
     this.renewals = { epoch, last: last + 1 };
-    return renewLease(this.database, epoch, last + 1);
+    await renewLease(this.database, epoch, last + 1);
+    return last + 1;
   }
 
   releaseLease(epoch: Epoch): Promise<void> {

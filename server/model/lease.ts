@@ -38,6 +38,8 @@ export interface SeenLease {
 export interface Owner {
   readonly owner: string;
   readonly epoch: number;
+  /** The number of the last renewal under this epoch; 0 before the first. */
+  readonly renewals: number;
   /** Wall clock ms. */
   readonly since: number;
   /** The process that it is, as it names itself; '' when it has not said. */
@@ -49,6 +51,17 @@ export interface Owner {
     /** ms until then by the database's own clock, at the moment of the read; negative once it has ended. */
     readonly leftMs: number;
   } | null;
+}
+
+/** How far the row of the appliance had come when this daemon last heard that it was written. */
+export type LastWritten = Pick<Owner, 'epoch' | 'renewals'>;
+
+/**
+ * Whether the row is from before what is known to have been written: the database is a backup, or a replica that lacks
+ * the end. Both numbers only ever grow.
+ */
+export function isOlderThan(row: LastWritten, known: LastWritten): boolean {
+  return row.epoch === known.epoch ? row.renewals < known.renewals : row.epoch < known.epoch;
 }
 
 /** What a take-over stands on: the row as it was judged, and who takes it. */

@@ -55,8 +55,9 @@ export interface Ledger {
   /**
    * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over, or another
    * process renews under this very epoch: a copy of this one, as a snapshot of the machine with its memory makes it.
+   * Resolves with the number of this renewal (Owner.renewals).
    */
-  renewLease(epoch: Epoch): Promise<void>;
+  renewLease(epoch: Epoch): Promise<number>;
   /** Lets the next owner begin at once. Nothing when another owner has taken over. */
   releaseLease(epoch: Epoch): Promise<void>;
 

@@ -57,6 +57,7 @@ export function moveIn(world: World): void {
   store.appliances.set(otherVmId, {
     epoch: 1,
     owner: 'their daemon',
+    renewals: 0,
     since: now,
     instance: '',
     /** Renewed at every moment, until it is released. */

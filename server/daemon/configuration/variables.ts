@@ -317,7 +317,7 @@ const KEEPING = {
     'STATE_DIRECTORY',
     firstPath,
     '/var/lib/volume-daemon',
-    'Device inventory and caches; set by systemd.',
+    'Device inventory, and how far the database had come; set by systemd.',
   ),
   reconcileIntervalMs: withDefault(
     'RECONCILE_INTERVAL',

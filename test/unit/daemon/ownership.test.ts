@@ -3,13 +3,14 @@ import type { Clock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
 import { silentLogger } from '~/server/core/log/logger';
 import { Ownership } from '~/server/daemon/ownership';
-import type { Owner } from '~/server/model/lease';
+import type { LastWritten, Owner } from '~/server/model/lease';
 import type { EngineParts } from '~/server/operations/parts';
 
 const OTHER: Owner = {
   owner: 'other:8090 pid 1',
   instance: '',
   epoch: 4,
+  renewals: 7,
   since: 0,
   lease: { until: 4_000, leftMs: 4_000 },
 };
@@ -18,7 +19,7 @@ const OTHER: Owner = {
  * Looks until the answers have come to an end; null is a database that is away. Resolves with its warnings, and
  * with what a change would have been refused with, and whom health would have shown as the owner, after each look.
  */
-async function lookAround(answers: (Owner | null)[]) {
+async function lookAround(answers: (Owner | null)[], written: LastWritten | null = null) {
   const told: string[] = [];
   const refusals: DaemonError[] = [];
   const shown: (string | null)[] = [];
@@ -48,6 +49,7 @@ async function lookAround(answers: (Owner | null)[]) {
         logger: { ...silentLogger, warn: (message) => void told.push(message) },
         owner: 'this:8090 pid 2',
         instances: { mine: '', hasEnded: () => false },
+        lastWritten: { load: async () => written, save: async () => {} },
       },
       () => {
         refusals.push(ownership.refusal);
@@ -83,5 +85,29 @@ describe('a daemon that cannot find out who owns the appliance', () => {
   it('health shows the other owner only where the last look has shown it', async () => {
     const { shown } = await lookAround([null, OTHER, null, OTHER]);
     expect(shown.slice(0, 4)).toEqual([null, OTHER.owner, null, OTHER.owner]);
+  });
+});
+
+describe('a database that is older than what was written to it', () => {
+  const released: Owner = { ...OTHER, lease: null };
+
+  it.each([
+    ['a renewal less', { epoch: 4, renewals: 8 }],
+    ['an epoch less', { epoch: 5, renewals: 0 }],
+  ])('by %s: the appliance is not taken, and the reason says what to do', async (_, written) => {
+    const { refusals } = await lookAround([released, null], written);
+    expect(refusals[1]).toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/database is older than .* runbook/),
+    });
+  });
+
+  it.each([
+    ['nothing is known', null],
+    ['it is as it was left', { epoch: 4, renewals: 7 }],
+    ['another process has owned it since', { epoch: 3, renewals: 90 }],
+  ])('is told from others: %s, and it is taken', async (_, written) => {
+    const { refusals } = await lookAround([released, null], written);
+    expect(refusals[1]?.message).toContain('is not called');
   });
 });

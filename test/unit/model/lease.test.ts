@@ -8,7 +8,7 @@ const { LEASE_MS, LEASE_HOLD_MS } = LIMITS;
 
 function owner(leftMs: number | null, until = 1_000_000): Owner {
   const lease = leftMs === null ? null : { until, leftMs };
-  return { owner: 'other', epoch: 4, since: 0, instance: 'b/1/2', lease };
+  return { owner: 'other', epoch: 4, renewals: 0, since: 0, instance: 'b/1/2', lease };
 }
 
 describe('who may take an appliance over', () => {

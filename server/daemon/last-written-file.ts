@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { readIfThere, writeDurably } from '../core/durable-files';
+import { messageOf } from '../core/errors';
+import type { Logger } from '../core/log/logger';
+import type { LastWritten } from '../model/lease';
+
+/** Keeps, outside of the database, how far the database had come: how a daemon notices one that is restored. */
+export interface LastWrittenStore {
+  /** Null when nothing is known of this appliance. Never throws. */
+  load(applianceId: string): Promise<LastWritten | null>;
+  /** May be lost: what is kept is then too old, and proves less. Never throws. */
+  save(applianceId: string, written: LastWritten): Promise<void>;
+}
+
+const fileSchema = z.object({
+  appliance: z.string().max(64),
+  epoch: z.number().int().nonnegative(),
+  renewals: z.number().int().nonnegative(),
+});
+
+/** A small file in the state folder. One that cannot be read counts as none. */
+export function createLastWrittenFile(path: string, logger: Logger): LastWrittenStore {
+  let failing = false;
+  return {
+    load: async (applianceId) => {
+      try {
+        const { appliance, ...written } = fileSchema.parse(JSON.parse((await readIfThere(path)) ?? 'null'));
+        return appliance === applianceId ? written : null;
+      } catch {
+        return null;
+      }
+    },
+    save: async (applianceId, { epoch, renewals }) => {
+      try {
+        await writeDurably(path, `${JSON.stringify({ appliance: applianceId, epoch, renewals })}\n`);
+        failing = false;
+      } catch (error) {
+        if (!failing)
+          logger.warn(
+            'How far the database has come is not noted: after a crash a restored one is not noticed',
+            {
+              reason: messageOf(error),
+            },
+          );
+        failing = true;
+      }
+    },
+  };
+}
