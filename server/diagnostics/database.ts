@@ -27,6 +27,11 @@ export async function checkDatabase(parts: {
     const missing = parts.expected.filter((id) => !applied.has(id));
     if (missing.length > 0)
       problems.push(`migrations have not run: ${missing.join(', ')}; restart the daemon`);
+    const newer = [...applied].filter((id) => id > (parts.expected.at(-1) ?? ''));
+    if (newer.length > 0)
+      problems.push(
+        `migrations of a newer version have run: ${newer.join(', ')}; install that version, or a later one`,
+      );
     if (Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
       problems.push(`${skewText(clockSkewMs, "the database's")}: set right the one that is wrong`);
     const { version, migrations } = seen;

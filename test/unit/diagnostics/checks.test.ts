@@ -290,10 +290,17 @@ describe('check database', () => {
   });
 
   it('finds nothing with a correct clock and our schema', async () => {
-    expect(await database(async () => facts(['001-a', '002-b', '003-later']))).toMatchObject({
+    expect(await database(async () => facts(['001-a', '002-b']))).toMatchObject({
       ok: true,
       version: '10.11',
       owner: { epoch: 2 },
+    });
+  });
+
+  it('names migrations of a newer version, with which this one takes no appliance', async () => {
+    expect(await database(async () => facts(['001-a', '002-b', '003-later']))).toMatchObject({
+      ok: false,
+      problems: [expect.stringContaining('of a newer version have run: 003-later')],
     });
   });
 
