@@ -25,8 +25,8 @@ parentPort.once('message', () => {
 });`;
 
 /**
- * How long the disk itself takes for a write of 4 KiB that is durable, while something else is measured: nothing
- * that waits for a commit can be quicker.
+ * How long the disk itself takes for a write of 4 KiB that is durable, while something else is measured:
+ * nothing that waits for a commit can be quicker.
  */
 export class DiskWatch {
   private readonly worker: Worker;

@@ -5,8 +5,8 @@ import { GIB } from './lab';
 /** Rows that a long life leaves behind, written by the database itself: a million takes about a minute. */
 
 /**
- * Ended operations numbered `from` … `to` − 1 with one journal entry each; a fiftieth of them failed. The ids of their
- * volumes begin differently, as those of CloudStack do: a disk names its volume by the beginning.
+ * Ended operations numbered `from` … `to` − 1 with one journal entry each; a fiftieth of them failed. The ids
+ * of their volumes begin differently, as those of CloudStack do: a disk names its volume by the beginning.
  */
 export async function addOperations(
   lab: LabAppliance,

@@ -44,7 +44,10 @@ export function findAppliance(name: string | undefined, env: NodeJS.ProcessEnv):
   );
 }
 
-/** What the configuration file says; nothing when there is no file. Throws UsageError when it is not understood. */
+/**
+ * What the configuration file says; nothing when there is no file. Throws UsageError when it is not
+ * understood.
+ */
 export function readAppliances(env: NodeJS.ProcessEnv): Appliances {
   const path = configPath(env);
   let text: string;

@@ -2,8 +2,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** A name, with a byte order mark or `export` before it. */
 const BEFORE_NAME = /^(\uFEFF)?\s*(export\s+)?([A-Za-z_][A-Za-z0-9_]*)$/;
 /**
- * A comment, a name with what stands before its value, or a line without `=`, which systemd ignores, too. Blanks are
- * those of systemd: for `\s` a byte order mark is one as well.
+ * A comment, a name with what stands before its value, or a line without `=`, which systemd ignores, too.
+ * Blanks are those of systemd: for `\s` a byte order mark is one as well.
  */
 const LINE = /[ \t\n\r]*(?:[#;][^\n\r]*|([^=\n\r]*)(=?))/y;
 /** A part in quotes, which may span lines. One that is never closed goes to the end of the file. */
@@ -12,8 +12,9 @@ const QUOTED = /[ \t]*(?:'([^']*)(?:'|$)|"((?:\\[\s\S]|[^"\\])*)(?:"|\\?$))/y;
 const UNQUOTED = /[ \t]*((?:\\[\s\S]|[^\n\r\\])*?)[ \t]*(?:\\?$|(?=[\n\r]))/y;
 
 /**
- * The variables of an EnvironmentFile, as systemd reads it (systemd.exec(5)): the daemon must be given the same
- * by whoever starts it. Unlike in a shell and in .env files, `#` begins a comment only at the start of a line.
+ * The variables of an EnvironmentFile, as systemd reads it (systemd.exec(5)): the daemon must be
+ * given the same by whoever starts it. Unlike in a shell and in .env files, `#` begins a comment only
+ * at the start of a line.
  *
  * ```ts
  * parseEnvironmentFile('DATABASE_DSN=oma:pa#ss@tcp(h)/db'); // { DATABASE_DSN: 'oma:pa#ss@tcp(h)/db' }
@@ -26,8 +27,9 @@ export function parseEnvironmentFile(content: string): Record<string, string> {
 }
 
 /**
- * The settings of the file that have no effect because something stands before their name: `export`, as in a shell,
- * or the byte order mark that an editor has put before the first one. systemd says so in its own journal alone.
+ * The settings of the file that have no effect because something stands before their name: `export`, as
+ * in a shell, or the byte order mark that an editor has put before the first one. systemd says so in
+ * its own journal alone.
  *
  * ```ts
  * ignoredSettings('export PORT=8091'); // [{ name: 'PORT', because: 'of the "export" before it' }]

@@ -64,9 +64,10 @@ type Address = Partial<Record<keyof Appliance, string | null | undefined>>;
  * http://127.0.0.1:8090. --appliance names one of the configuration file, on the command line and in
  * VOLUMECTL_APPLIANCE. A URL, a socket and an appliance at the same level contradict each other.
  *
- * The token that a file names for an appliance is for that appliance alone, and not sent anywhere else. One
- * that is named by the command line or the environment is for whatever these name. `isElsewhere`: it may be
- * that of another machine, because an appliance of the configuration file was named, or a URL that is not this machine.
+ * The token that a file names for an appliance is for that appliance alone, and not sent anywhere else.
+ * One that is named by the command line or the environment is for whatever these name. `isElsewhere`: it
+ * may be that of another machine, because an appliance of the configuration file was named, or a URL that
+ * is not this machine.
  */
 export function findTarget(given: Given, env: NodeJS.ProcessEnv): Target & { readonly isElsewhere: boolean } {
   const variables: Given = {

@@ -23,8 +23,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 const code = await run(process.argv.slice(2), stop.signal);
-// Pipes, files and terminals are written synchronously on Linux, so nothing is on its way here. That the last write has
-// failed (a full disk) is told a turn later: a token that is printed once must not be lost with exit code 0.
+// Pipes, files and terminals are written synchronously on Linux, so nothing is on its way here. That the
+// last write has failed (a full disk) is told a turn later: a token that is printed once must not be
+// lost with exit code 0.
 await nextTurn();
 process.exit(endOf(code));
 

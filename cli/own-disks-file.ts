@@ -65,8 +65,9 @@ function linesOf(identity: DiskIdentity, { disks }: Pick<OwnDisks, 'disks'>): nu
 }
 
 /**
- * What a word of the command line names for good: a link below /dev/disk as it is; a letter (`/dev/vdb`, `vdb1`)
- * by the serial or place that this disk has now; anything else is a serial or the id of a volume. Throws UsageError.
+ * What a word of the command line names for good: a link below /dev/disk as it is; a letter (`/dev/vdb`,
+ * `vdb1`) by the serial or place that this disk has now; anything else is a serial or the id of a
+ * volume. Throws UsageError.
  */
 export function identityFor(word: string, disks: readonly LocalDisk[]): DiskIdentity {
   const serial = parseIdentity(`serial ${word}`);

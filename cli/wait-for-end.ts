@@ -113,7 +113,9 @@ class Progress {
     }
   }
 
-  /** What an operation waits for (a device, a job) is not in its journal but in the health, which is cached. */
+  /**
+   * What an operation waits for (a device, a job) is not in its journal but in the health, which is cached.
+   */
   async followWaiting(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await delay(HEALTH_INTERVAL_MS, undefined, { signal }).catch(() => undefined);

@@ -23,8 +23,8 @@ const HEADERS = {
 
 /**
  * Builds the dashboard and the API document, and makes Nitro serve them as public assets: our TypeScript as
- * plain files (with uPlot, which draws the charts), and the standalone file of @scalar/api-reference. Nothing is downloaded, at build
- * or run time.
+ * plain files (with uPlot, which draws the charts), and the standalone file of @scalar/api-reference. Nothing
+ * is downloaded, at build or run time.
  */
 export const dashboard: NitroModule = {
   name: 'dashboard',

@@ -6,7 +6,9 @@ import { ensureLibrary } from './packages';
 /** The folders of the architectures: /usr/lib/x86_64-linux-gnu, … */
 const LIBRARIES = '/usr/lib';
 
-/** libfaketime's library for programs with threads, installed when it is not there. Throws when it cannot be. */
+/**
+ * libfaketime's library for programs with threads, installed when it is not there. Throws when it cannot be.
+ */
 export function faketimeLibrary(): string {
   const found = () =>
     readdirSync(LIBRARIES)

@@ -36,8 +36,8 @@ const EXECUTABLES = ['bin/node', 'close-links', 'is-own-disk'];
 
 /**
  * Writes volume-daemon_<version>_<architecture>.deb into `out` and returns its path. A package with Node
- * (`node` is its program) runs on one architecture and depends on the C++ library; one without runs on all and
- * depends on a packaged Node.
+ * (`node` is its program) runs on one architecture and depends on the C++ library; one without runs on all
+ * and depends on a packaged Node.
  */
 export function packDeb({ out, node = null, compression = 'xz', epoch = sourceDate() }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

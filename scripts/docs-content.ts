@@ -96,7 +96,10 @@ function requestTable(): string {
   return ['| request | role | what |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
-/** Every key of GET /api/v1/health down to the components, from its schema. Throws where one has no description. */
+/**
+ * Every key of GET /api/v1/health down to the components, from its schema. Throws where one has no
+ * description.
+ */
 function healthTable(): string {
   const { details, ...top } = healthSchema.shape;
   const { components } = details.shape;

@@ -6,8 +6,8 @@ import { openApiDocument } from '~/server/http/openapi';
 import { version } from '../package.json';
 
 /**
- * npm run lint:api: the OpenAPI document as Redocly and Spectral read it, with their recommended rules. Ends with 1
- * for an error. On demand: the two bring several hundred packages, which nothing else needs.
+ * npm run lint:api: the OpenAPI document as Redocly and Spectral read it, with their recommended rules. Ends
+ * with 1 for an error. On demand: the two bring several hundred packages, which nothing else needs.
  */
 const LINTERS = [
   ['@redocly/cli@2.77.0', 'lint', 'openapi.json', '--extends', 'recommended'],

@@ -284,7 +284,8 @@ async function startBareServers(
     `[generic]\nlistenaddr = 127.0.0.1\nport = ${classic}\n[bare]\nexportname = ${device}\nflush = true\nfua = true\n`,
   );
   const pidFile = join(dir, 'bare.pid');
-  // A session of its own, as a service has: the kernel shares out processor time by session (docs/decisions/0008).
+  // A session of its own, as a service has: the kernel shares out processor time by session
+  // (docs/decisions/0008).
   const nbdkit = spawn('nbdkit', ['-f', '-i', '127.0.0.1', '-p', String(kit), 'file', device], {
     stdio: 'ignore',
     detached: true,

@@ -14,8 +14,8 @@ export const footprint: Suite = {
       const idle = async (label: string) => {
         const seconds = bench.quick ? 5 : 60;
         bench.progress(`idle for ${seconds} s ${label}`);
-        // Once the code of the start is compiled, and V8 has given the memory of the work back, which it does in
-        // several rounds over half a minute.
+        // Once the code of the start is compiled, and V8 has given the memory of the work back, which it does
+        // in several rounds over half a minute.
         await pause(bench.quick ? 2_000 : 45_000);
         const before = cpuTime(daemon.pid);
         await pause(seconds * 1000);

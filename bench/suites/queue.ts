@@ -13,7 +13,10 @@ import { atMost, type Bench, type Suite } from '../bench';
 import { existingVolume, GIB, pause, withLab } from '../lab';
 
 const VMS = 20;
-/** A daemon lives for months: its code is compiled when the callers come. How often it has done the same before. */
+/**
+ * A daemon lives for months: its code is compiled when the callers come. How often it has done the same
+ * before.
+ */
 const WARM_UPS = 3;
 /** ms of a CloudStack job: far quicker than any real one, and a quick real one. */
 const JOBS = [150, 1000];
@@ -80,7 +83,10 @@ function countJobs(lab: LabAppliance, pairs: readonly { volumeId: string }[]): n
   );
 }
 
-/** As many creates at once through the daemon, and asked of CloudStack directly: what it allows on this machine. */
+/**
+ * As many creates at once through the daemon, and asked of CloudStack directly: what it allows on this
+ * machine.
+ */
 async function measureCreates(bench: Bench, lab: LabAppliance, job: number): Promise<void> {
   const count = bench.quick ? 20 : 200;
   const daemon = await lab.startDaemon();

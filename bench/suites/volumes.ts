@@ -37,7 +37,8 @@ export const volumes: Suite = {
           goalMs === null ? null : atMost(goalMs),
         );
       };
-      // Once a minute, and after the start, everything is read and compared: it lasts as long as these requests.
+      // Once a minute, and after the start, everything is read and compared: it lasts as long as these
+      // requests.
       await time('GET volumes, first page, beside the first sync', '', null);
       await pause(SYNC);
       await time('GET volumes, first page', '', 50);

@@ -29,7 +29,10 @@ export interface RequestOptions {
   readonly onHeaders?: (headers: IncomingHttpHeaders) => void;
   /** Called when an event stream is open, before its first event. */
   readonly onOpen?: () => Promise<void>;
-  /** An open event stream on which nothing arrives for so long, not even a heartbeat, is given up. Default 40 s. */
+  /**
+   * An open event stream on which nothing arrives for so long, not even a heartbeat, is given up. Default 40
+   * s.
+   */
   readonly silenceMs?: number;
 }
 

@@ -1,4 +1,7 @@
-/** The daemon sends a heartbeat every 15 s: after more than two missing ones nobody is at the other end of a stream. */
+/**
+ * The daemon sends a heartbeat every 15 s: after more than two missing ones nobody is at the
+ * other end of a stream.
+ */
 export const STREAM_SILENCE_MS = 40_000;
 
 /** Aborts its signal unless it is renewed in time. */

@@ -109,7 +109,8 @@ export const healthNoun = loneNoun('health', {
   ],
   async run({ client, out, isElsewhere }, args) {
     const health = await client.call('health', {});
-    // A daemon before this version, as between an upgrade and its restart, does not name those with a default.
+    // A daemon before this version, as between an upgrade and its restart, does not name those with a
+    // default.
     const { components, waiting, held = [], drifts, settings_notes: told = [] } = health.details;
     // What systemd ignores of the file never reaches the daemon, which cannot tell it.
     const notes = [...told, ...(isElsewhere ? [] : defaultsNotes())];

@@ -24,8 +24,9 @@ interface OutputSettings {
 }
 
 /**
- * Writes results to the standard output, and progress, hints and errors to the error output. What is for people is
- * escaped here, whoever names are from; what is for programs means what the daemon sent, whatever else reads it.
+ * Writes results to the standard output, and progress, hints and errors to the error output. What is for
+ * people is escaped here, whoever names are from; what is for programs means what the daemon sent,
+ * whatever else reads it.
  */
 export class Output {
   private shown = 0;

@@ -62,8 +62,8 @@ async function allOf<T>(path: string): Promise<T[]> {
 }
 
 /**
- * A request that changes something. Sent again with the same key and body, the daemon answers with the operation that it has
- * already accepted.
+ * A request that changes something. Sent again with the same key and body, the daemon answers with the
+ * operation that it has already accepted.
  */
 export function change<T>(
   method: 'POST' | 'DELETE',

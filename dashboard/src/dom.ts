@@ -10,8 +10,9 @@ type Attributes = Readonly<Record<string, string | boolean>>;
 const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * Writes out the characters that change the direction of a text, as volumectl does: names come from other people, and one with
- * U+202E in it turns around what the page says behind it (`vdb` becomes `bdv`) and shows itself as another name.
+ * Writes out the characters that change the direction of a text, as volumectl does: names come from other
+ * people, and one with U+202E in it turns around what the page says behind it (`vdb` becomes `bdv`) and shows
+ * itself as another name.
  */
 export function visible(text: string): string {
   return text.replace(
@@ -57,7 +58,9 @@ export function byId(id: string, type = HTMLElement): HTMLElement {
   return found;
 }
 
-/** The count beside the heading of a list, and the sentence that replaces a list that is known to be empty. */
+/**
+ * The count beside the heading of a list, and the sentence that replaces a list that is known to be empty.
+ */
 export function showCount(name: string, count: number, known: boolean): void {
   show(byId(`${name}-empty`), count === 0 && known);
   setText(byId(`${name}-count`), count === 0 ? '' : String(count));

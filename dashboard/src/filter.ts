@@ -1,4 +1,7 @@
-/** Which operations are listed, and how far charts reach: kept in the address, so that it can be sent to somebody and survives a reload. */
+/**
+ * Which operations are listed, and how far charts reach: kept in the address, so that it can be sent to
+ * somebody and survives a reload.
+ */
 export interface Filter {
   readonly type: string;
   readonly status: string;

@@ -3,7 +3,10 @@ import { element, keyedList, type Row, setAttribute, setText, show } from './dom
 /** A list shows so many rows until somebody asks for the others. */
 const FOLDED_ROWS = 12;
 
-/** A keyed list of which only the beginning is shown, with a button for the rest: what matters most must come first. */
+/**
+ * A keyed list of which only the beginning is shown, with a button for the rest: what matters
+ * most must come first.
+ */
 export function foldedList<T>(
   parent: HTMLElement,
   key: (item: T) => string,

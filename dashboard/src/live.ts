@@ -25,8 +25,9 @@ const HIDDEN_MS = 10_000;
 const REFRESH_DELAY_MS = 250;
 
 /**
- * Keeps a page current. An event only says *that* something has happened; the parts are then read again, so no page shows a state
- * that the daemon has not answered with. Every page also reads health and who it acts for.
+ * Keeps a page current. An event only says *that* something has happened; the parts are then read
+ * again, so no page shows a state that the daemon has not answered with. Every page also reads health
+ * and who it acts for.
  */
 export class Live {
   connection: FeedState = 'connecting';
@@ -78,8 +79,8 @@ export class Live {
   }
 
   /**
-   * A browser has six connections for all pages of an appliance: streams of hidden pages would leave none for one
-   * more page. What has happened meanwhile comes with the next connection.
+   * A browser has six connections for all pages of an appliance: streams of hidden pages would leave none for
+   * one more page. What has happened meanwhile comes with the next connection.
    */
   private visibilityChanged(): void {
     if (this.hiding !== null) window.clearTimeout(this.hiding);

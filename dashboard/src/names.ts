@@ -38,7 +38,10 @@ export class VolumeNames {
     });
   }
 
-  /** The list has the names of most of them in one answer, without a call to CloudStack; the others are asked for. */
+  /**
+   * The list has the names of most of them in one answer, without a call to CloudStack; the
+   * others are asked for.
+   */
   askAll(volumeIds: readonly string[]): void {
     const unknown = volumeIds.filter((id) => !this.names.has(id));
     if (unknown.length > 1)

@@ -14,7 +14,9 @@ interface Parts<P> {
   readonly ticks?: (page: P) => boolean;
 }
 
-/** What all pages have in common: header, token, drawing at most once per frame, and the link to the daemon. */
+/**
+ * What all pages have in common: header, token, drawing at most once per frame, and the link to the daemon.
+ */
 export function startPage<P extends { readonly live: Live }>({ make, views, ticks }: Parts<P>): void {
   let planned = false;
   const page = make(() => {

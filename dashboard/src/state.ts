@@ -47,7 +47,10 @@ export function isCurrent({ answeredAtMs, failed }: PartState): boolean {
   return answeredAtMs > 0 && failed === null;
 }
 
-/** Why a part is not current, and from when what is shown of it is; empty when it is current or was not asked for yet. */
+/**
+ * Why a part is not current, and from when what is shown of it is; empty when it is current or
+ * was not asked for yet.
+ */
 export function staleText({ answeredAtMs, failed }: PartState): string {
   if (failed === null) return '';
   const why = failed.why.replace(/\.?$/, '.');

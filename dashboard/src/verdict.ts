@@ -28,8 +28,9 @@ interface Findings {
 }
 
 /**
- * Made of everything that the page shows. That all is in order is said only when everything was read and nothing is wrong, waits or
- * is unknown: never above a row that says otherwise, nor about what cannot be read now.
+ * Made of everything that the page shows. That all is in order is said only when everything was
+ * read and nothing is wrong, waits or is unknown: never above a row that says otherwise, nor about
+ * what cannot be read now.
  */
 export function verdictOf(shown: Shown): Verdict {
   const { health, parts } = shown;
@@ -56,7 +57,10 @@ const PHASE_WORDS: Readonly<Record<HealthReply['details']['phase'], string | nul
   stopping: 'Stopping',
 };
 
-/** Standing by is for another daemon: one that is not the owner because it cannot know who is, or which VM it runs on, does not. */
+/**
+ * Standing by is for another daemon: one that is not the owner because it cannot know who is, or which VM
+ * it runs on, does not.
+ */
 function phaseWord({ status, details }: HealthReply): string | null {
   const isSettled = status !== 'unhealthy' && details.appliance.owner !== null;
   return details.phase === 'standby' && !isSettled ? null : PHASE_WORDS[details.phase];

@@ -1,4 +1,7 @@
-/** Which volumes are listed, and where the page begins: all of it is in the address, and the server answers it. */
+/**
+ * Which volumes are listed, and where the page begins: all of it is in the address, and the server answers
+ * it.
+ */
 const NAMES = ['name', 'state', 'attached', 'vm_id', 'project'] as const;
 
 type Name = (typeof NAMES)[number];

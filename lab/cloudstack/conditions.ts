@@ -3,13 +3,16 @@ import type { Account } from './state/accounts';
 
 /** What holds for a time, whoever calls and whatever for; faults (./faults.ts) strike single calls. */
 export const CONDITION_KINDS = [
-  /** CloudStack cannot read its own database: 401 to everybody, at once or after `delayMs`. Nothing of the call happens. */
+  /**
+   * CloudStack cannot read its own database: 401 to everybody, at once or after `delayMs`. Nothing
+   * of the call happens.
+   */
   'database-away',
   /** The user of the account `id` (without it: every user) is disabled: 401 to its key. */
   'user-disabled',
   /**
-   * The volume, VM, disk offering or account `id` (or name of the account) is out of sight of every key: lists leave it out, changes
-   * are 531.
+   * The volume, VM, disk offering or account `id` (or name of the account) is out of sight of every key:
+   * lists leave it out, changes are 531.
    */
   'hidden',
 ] as const;

@@ -59,7 +59,10 @@ interface Answer {
   readonly content: unknown;
 }
 
-/** The fault port and the view behind the scenes, for tests and demos in other processes. No signature: it is not CloudStack. */
+/**
+ * The fault port and the view behind the scenes, for tests and demos in other processes. No signature:
+ * it is not CloudStack.
+ */
 export async function handleControl(
   model: CloudModel,
   request: ControlRequest,

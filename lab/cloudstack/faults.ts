@@ -39,7 +39,10 @@ export const JOB_FAULTS = [
   'job-fails-after-effect',
   /** Succeeded, and nothing was done. */
   'job-without-effect',
-  /** 530: no primary storage fits, or none is known yet; what a first attach says seconds after a start of the server. */
+  /**
+   * 530: no primary storage fits, or none is known yet; what a first attach says seconds after a
+   * start of the server.
+   */
   'no-storage',
   /** 530: no host can be reached that would make the disk; likewise. */
   'no-endpoint',
@@ -55,16 +58,23 @@ const HYPERVISOR_FAULTS = [
   'no-device',
   /** The guest gets the disk `ms` after CloudStack said attached. */
   'late-device',
-  /** Ghost: the guest has the disk, CloudStack says detached. On a detach the job succeeds, on an attach it fails. */
+  /**
+   * Ghost: the guest has the disk, CloudStack says detached. On a detach the job succeeds, on an attach it
+   * fails.
+   */
   'ghost-disk',
   /** The detach fails as in apache/cloudstack#7316; the disk leaves `ms` later, or without `ms` never. */
   'detach-timeout',
   /**
-   * The agent fails (`text`), after `ms` more: an attach or detach has no effect, a delete leaves the volume in state Destroy and
-   * answers 530, the expunge of a VM leaves it destroyed, and a VM that is stopped by force is called stopped while its guest runs on.
+   * The agent fails (`text`), after `ms` more: an attach or detach has no effect, a delete leaves the volume
+   * in state Destroy and answers 530, the expunge of a VM leaves it destroyed, and a VM that is stopped by
+   * force is called stopped while its guest runs on.
    */
   'agent-fails',
-  /** The management server restarts in the middle of the work; `work`, `stuck` and `ms` (down time) as in RestartOptions. */
+  /**
+   * The management server restarts in the middle of the work; `work`, `stuck` and `ms` (down time)
+   * as in RestartOptions.
+   */
   'restart',
 ] as const;
 
@@ -72,7 +82,10 @@ const HYPERVISOR_FAULTS = [
 const READ_FAULTS = [
   /** queryAsyncJobResult says that there is no such job, although there is. */
   'unknown-job',
-  /** Once the job of this command (or deleteVolume) has ended, lists show for `ms` the volume as it was before. */
+  /**
+   * Once the job of this command (or deleteVolume) has ended, lists show for `ms` the volume as it was
+   * before.
+   */
   'stale-read',
 ] as const;
 

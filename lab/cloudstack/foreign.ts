@@ -3,8 +3,9 @@ import type { CloudModel } from './model';
 import type { Account } from './state/accounts';
 
 /**
- * What an account did to volumes and VMs that are not its own: for a root administrator's key nothing refuses that, so it has to be
- * counted. `owner`: whose things it may touch, when that is another account or a project's.
+ * What an account did to volumes and VMs that are not its own: for a root administrator's key nothing
+ * refuses that, so it has to be counted. `owner`: whose things it may touch, when that is another
+ * account or a project's.
  */
 export function foreignEffects(
   model: CloudModel,

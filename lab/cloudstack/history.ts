@@ -29,7 +29,10 @@ export interface Effect {
   readonly at: number;
 }
 
-/** What went on, in order: calls, jobs, effects, what the hypervisor did to a guest, faults that struck, restarts. */
+/**
+ * What went on, in order: calls, jobs, effects, what the hypervisor did to a guest, faults
+ * that struck, restarts.
+ */
 export interface HistoryEvent {
   readonly sequence: number;
   readonly at: number;

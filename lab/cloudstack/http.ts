@@ -64,7 +64,10 @@ interface Server {
   readonly denied: readonly string[];
 }
 
-/** CloudStack's API on a free port of 127.0.0.1: signatures, envelopes, async jobs, errors, and a fault port beside it. */
+/**
+ * CloudStack's API on a free port of 127.0.0.1: signatures, envelopes, async jobs, errors, and a
+ * fault port beside it.
+ */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { guest = NO_GUEST, clock = systemClock, random = systemRandom } = options;
   const model = new CloudModel({ ...options, guest, clock, random });
@@ -169,7 +172,10 @@ function execute(
   });
 }
 
-/** Whose key it is. Throws 401, also when the server cannot look the key up, and for commands that nobody knows. */
+/**
+ * Whose key it is. Throws 401, also when the server cannot look the key up, and for commands that nobody
+ * knows.
+ */
 async function authenticate(
   { model, keys, clock, enforcePost }: Server,
   command: string,

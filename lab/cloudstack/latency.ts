@@ -10,7 +10,10 @@ export interface Latency {
   readonly job: Milliseconds;
 }
 
-/** `remove` is deleteVolume and destroyVolume, `vm` start, stop and destroy, `read` every list and query, and what takes no time. */
+/**
+ * `remove` is deleteVolume and destroyVolume, `vm` start, stop and destroy, `read` every list and query,
+ * and what takes no time.
+ */
 export const LATENCY_KEYS = [
   'create',
   'attach',

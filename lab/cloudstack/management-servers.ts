@@ -14,8 +14,8 @@ interface Version {
 export type ServerView = <T extends Row>(row: T) => T | null;
 
 /**
- * Management servers that answer lists from what was some time ago, each from its own: any of them may answer the next
- * list, so what lists show goes back and forth. Changes are made to what is.
+ * Management servers that answer lists from what was some time ago, each from its own: any of them may answer
+ * the next list, so what lists show goes back and forth. Changes are made to what is.
  */
 export class ManagementServers {
   private readonly versions = new Map<string, Version[]>();

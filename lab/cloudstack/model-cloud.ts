@@ -32,9 +32,10 @@ import { toldTo } from './state/texts';
 const OF_OWNERS: Scope = { ...LIST_ALL, projectId: '-1' };
 
 /**
- * The domain's CloudStack port straight on the model, for the in-process simulation: the same answers, errors and outcomes as
- * server/cloudstack/http-cloud.ts gives on ./http.ts (one test runs both), call faults included. Time passes on the given clock
- * only. Several of them may share one model, as several daemons share one CloudStack.
+ * The domain's CloudStack port straight on the model, for the in-process simulation: the same answers, errors
+ * and outcomes as server/cloudstack/http-cloud.ts gives on ./http.ts (one test runs both), call faults
+ * included. Time passes on the given clock only. Several of them may share one model, as several daemons
+ * share one CloudStack.
  */
 export class ModelCloud implements Cloud {
   private readonly exchange: ModelExchange;

@@ -8,7 +8,10 @@ import type { Account } from './state/accounts';
 import { toldTo, unauthorized } from './state/texts';
 import { errorOf } from './wire/reply';
 
-/** What happens to a call on its way to the model and back, when there is no HTTP between: conditions, faults, the client's timeout. */
+/**
+ * What happens to a call on its way to the model and back, when there is no HTTP between: conditions, faults,
+ * the client's timeout.
+ */
 export class ModelExchange {
   constructor(
     private readonly model: CloudModel,

@@ -30,7 +30,10 @@ export interface ModelOptions extends Partial<Settings> {
   readonly latencies?: LatencyOptions;
   readonly applianceVmId?: string;
   readonly applianceHypervisor?: string;
-  /** Whose the first API key and the appliance are: `admin` (a root administrator, the default), `plain` or `other`. */
+  /**
+   * Whose the first API key and the appliance are: `admin` (a root administrator, the
+   * default), `plain` or `other`.
+   */
   readonly account?: string;
   /** Who answers lists; without them every list shows what is. */
   readonly servers?: ManagementServers;
@@ -40,8 +43,9 @@ export interface RestartOptions {
   /** What becomes of attaches and detaches in progress; default `lost`. Queued ones are never begun. */
   readonly work?: RestartWork;
   /**
-   * Volumes in the middle of an attach stay `Creating` or `Attaching` (apache/cloudstack#2163). By default the server puts them back
-   * to `Allocated` and `Ready` when it starts. A volume in the middle of a delete stays `Expunging` in any case.
+   * Volumes in the middle of an attach stay `Creating` or `Attaching` (apache/cloudstack#2163). By default
+   * the server puts them back to `Allocated` and `Ready` when it starts. A volume in the middle of a delete
+   * stays `Expunging` in any case.
    */
   readonly stuck?: boolean;
   /** ms during which the API answers nobody. */
@@ -49,8 +53,9 @@ export interface RestartOptions {
 }
 
 /**
- * CloudStack as a state machine: states, device ids, owners, the job queue of each VM, error texts and lookups. No HTTP here;
- * ./http.ts gives it the wire and ./model-cloud.ts the domain's port. It counts effects, so that "exactly once" can be proven.
+ * CloudStack as a state machine: states, device ids, owners, the job queue of each VM, error texts and
+ * lookups. No HTTP here; ./http.ts gives it the wire and ./model-cloud.ts the domain's port. It counts
+ * effects, so that "exactly once" can be proven.
  */
 export class CloudModel {
   readonly accounts: Accounts;
@@ -136,8 +141,8 @@ export class CloudModel {
   }
 
   /**
-   * One call with the time it takes: half before the effect and half after, so that a caller can die, or the model restart, on
-   * either side of it.
+   * One call with the time it takes: half before the effect and half after, so that a caller can die, or the
+   * model restart, on either side of it.
    */
   async exchange<T>(command: string, work: () => T | Promise<T>): Promise<T> {
     const ms = draw(this.latencies[latencyKey(command)].accept, this.options.random);
@@ -191,7 +196,10 @@ export class CloudModel {
     return destroyVm(this.parts, { id, expunge, jobId }, by);
   }
 
-  /** The volumes that a list shows, as it shows them: what is stale or out of sight is the truth's business, not the list's. */
+  /**
+   * The volumes that a list shows, as it shows them: what is stale or out of sight is the truth's
+   * business, not the list's.
+   */
   shownVolumes(by = this.account, scope: Scope = LIST_ALL): Volume[] {
     const now = this.options.clock.monotonic();
     const view = this.answering(this.volumes);
@@ -220,7 +228,9 @@ export class CloudModel {
     return servers?.pick() ?? ((row) => row);
   }
 
-  /** Throws 431 for ids that never were, purged and lost jobs being the same, and 531 for somebody else's job. */
+  /**
+   * Throws 431 for ids that never were, purged and lost jobs being the same, and 531 for somebody else's job.
+   */
   queryJob(id: string, by = this.account): Job {
     if (this.faults.take('queryAsyncJobResult', ['unknown-job']))
       throw badValue('queryAsyncJobResult', 'jobid', id);

@@ -36,7 +36,10 @@ export interface ModelParts {
   readonly settings: Settings;
   /** Resolves after ms, or when the model stops. */
   sleep(ms: number): Promise<void>;
-  /** Does something after ms that no call waits for; a failure of it is noted. Never after the model has stopped. */
+  /**
+   * Does something after ms that no call waits for; a failure of it is noted. Never after the model has
+   * stopped.
+   */
   later(ms: number, work: () => Promise<void>): void;
   /** ms the job of this command takes. */
   jobTime(command: string): number;
@@ -52,7 +55,9 @@ export function targetVolume(parts: ModelParts, by: Account, command: string, id
   return volume;
 }
 
-/** To be called when the job of a command has ended: it works no more on the volume, and lists may lag behind. */
+/**
+ * To be called when the job of a command has ended: it works no more on the volume, and lists may lag behind.
+ */
 export function jobEnded(
   parts: ModelParts,
   command: string,

@@ -1,4 +1,7 @@
-/** What the simulated CloudStack keeps, in the words of its API. Ids are lower-case UUIDs, times are ms since the epoch. */
+/**
+ * What the simulated CloudStack keeps, in the words of its API. Ids are lower-case UUIDs, times
+ * are ms since the epoch.
+ */
 export interface Zone {
   readonly id: string;
   /** The number the server shows in some error texts. */
@@ -116,7 +119,10 @@ export interface Job {
   lost: boolean;
 }
 
-/** An error as the API answers it: HTTP status = code. `csCode` null leaves `cserrorcode` and X-Description out. */
+/**
+ * An error as the API answers it: HTTP status = code. `csCode` null leaves `cserrorcode` and X-Description
+ * out.
+ */
 export class ApiError extends Error {
   constructor(
     readonly code: number,

@@ -10,11 +10,16 @@ export interface MemoryGuestOptions {
   readonly random: Random;
   /** SMBIOS UUID; null by default. */
   readonly productUuid?: string;
-  /** Set false to model hypervisors that set no serial, `root` for those that set one on the root disk only. */
+  /**
+   * Set false to model hypervisors that set no serial, `root` for those that set one on the root disk only.
+   */
   readonly serials?: boolean | 'root';
   /** The serial of a new disk is `pending` until `releaseSerial`. */
   readonly holdSerials?: boolean;
-  /** The bus of all disks; virtio by default. A SCSI disk shows the serial of its volume whole, a Xen disk shows none. */
+  /**
+   * The bus of all disks; virtio by default. A SCSI disk shows the serial of its volume whole, a
+   * Xen disk shows none.
+   */
   readonly bus?: DiskBus;
   /** The data disks are on this bus instead (`sata or ide`), on which no volume is looked for. */
   readonly otherBus?: string;
@@ -108,8 +113,8 @@ export class MemoryGuest implements SimulatedGuest, Guest, CounterReader {
   }
 
   /**
-   * Until the next boot the serial of the disk cannot be read, because it hangs, or is empty, because it fails every
-   * request: the kernel shows that as none.
+   * Until the next boot the serial of the disk cannot be read, because it hangs, or is empty, because it
+   * fails every request: the kernel shows that as none.
    */
   spoilSerial(volumeId: string, becomes: 'unreadable' | 'absent' = 'unreadable'): void {
     const slot = this.plugs.find(volumeId);

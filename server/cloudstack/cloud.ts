@@ -1,8 +1,8 @@
 import type { Evidence } from '../model/evidence';
 
 /**
- * Asked at the very moment a call that changes something leaves: before it the credentials are read. What it throws
- * keeps the call back.
+ * Asked at the very moment a call that changes something leaves: before it the credentials are read. What it
+ * throws keeps the call back.
  */
 export type Departure = () => void;
 
@@ -111,8 +111,8 @@ export interface CloudOwner {
 }
 
 /**
- * False only when both owners are known and differ. An owner that a person has configured may be written in another
- * case: CloudStack takes it.
+ * False only when both owners are known and differ. An owner that a person has configured may be written in
+ * another case: CloudStack takes it.
  */
 export function sameOwner(a: CloudOwner, b: CloudOwner): boolean {
   if (a.projectId !== null || b.projectId !== null) return sameText(a.projectId, b.projectId);

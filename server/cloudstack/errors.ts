@@ -58,9 +58,9 @@ const KINDS: Readonly<Record<number, CloudErrorKind>> = {
 
 /**
  * Texts, mostly of 431, that say that the object is in transition: the same call will be accepted later. A
- * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316, QEMU's "guest is busy"),
- * and libvirt lets nothing else be done while a backup or a migration runs. Somebody else, or a snapshot policy, may
- * have begun to work on the volume since it was looked at.
+ * guest that is asked to give a disk up may take minutes over it (apache/cloudstack#7316, QEMU's "guest is
+ * busy"), and libvirt lets nothing else be done while a backup or a migration runs. Somebody else, or a
+ * snapshot policy, may have begun to work on the volume since it was looked at.
  */
 const NOT_NOW =
   /either running or stopped|in the process of unplug|guest is busy|in boot state|in active block job|acquire state change lock|snapshot operations? in progress|is being (snapshotted|migrated|copied|resized)|being migrated|migration is in progress|try again|not in the right state at (this|the) moment|volume (state must|should) be in /i;
@@ -76,8 +76,8 @@ const SAYS_OF_THE_CALL: Readonly<Record<CloudErrorKind, (text: string) => CloudO
   'rate-limit': () => 'not-started',
   configuration: () => 'not-started',
   busy: () => 'not-started',
-  // createSnapshot looks at the volume before it looks at the job id, so a request that something on the way has
-  // doubled is refused because of itself.
+  // createSnapshot looks at the volume before it looks at the job id, so a request that something on the way
+  // has doubled is refused because of itself.
   parameter: (text) => (/is not in ready state but/i.test(text) ? 'unknown' : 'final'),
   unsupported: () => 'final',
   permission: () => 'final',
@@ -191,8 +191,9 @@ interface SystemError {
 }
 
 /**
- * A connection that stands ends with the same codes as one that does not come about, when the kernel gives up on a
- * peer that something on the way calls unreachable: then CloudStack may have had the request long before.
+ * A connection that stands ends with the same codes as one that does not come about, when the kernel
+ * gives up on a peer that something on the way calls unreachable: then CloudStack may have had the
+ * request long before.
  */
 function wasNeverSent({ code, syscall }: SystemError): boolean {
   return NEVER_SENT.has(code) || (NO_CONNECTION.has(code) && syscall !== null && CONNECTING.has(syscall));
@@ -242,7 +243,9 @@ export function saysStarting(text: string | null): boolean {
   return text !== null && STARTING.test(text);
 }
 
-/** The job was refused because its object is in transition: it is worth as much patience as a call so refused. */
+/**
+ * The job was refused because its object is in transition: it is worth as much patience as a call so refused.
+ */
 export function saysNotNow(text: string | null): boolean {
   return text !== null && NOT_NOW.test(text);
 }
@@ -275,10 +278,10 @@ export function saysNoSuchEntity(error: CloudError, parameter: string, value: st
 }
 
 /**
- * The texts that prove that a volume was removed, the synchronous answers to every change of it: 431 `Unable to find
- * UUID for id [23] of type [Volume]`; and where it is removed while CloudStack looks at the call, and in older
- * versions (`aquire`), `Unable to find volume with ID: 23`. Nothing but these texts: others repeat names, which anybody
- * may choose.
+ * The texts that prove that a volume was removed, the synchronous answers to every change of it: 431 `Unable
+ * to find UUID for id [23] of type [Volume]`; and where it is removed while CloudStack looks at the call, and
+ * in older versions (`aquire`), `Unable to find volume with ID: 23`. Nothing but these texts: others repeat
+ * names, which anybody may choose.
  */
 export function saysRemoved(text: string | null): boolean {
   return text !== null && REMOVED.test(text);
@@ -287,7 +290,9 @@ export function saysRemoved(text: string | null): boolean {
 const REMOVED =
   /^unable to (find uuid for id \[\d+\] of type \[volume\]|(find|ac?quire) volume with id: \d+)$/i;
 
-/** The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`, and nothing but that. */
+/**
+ * The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`, and nothing but that.
+ */
 export function saysSnapshotDestroyed(text: string | null): boolean {
   return text !== null && /^snapshot with id: \d+ is already destroyed$/i.test(text);
 }

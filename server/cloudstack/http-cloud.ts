@@ -43,7 +43,8 @@ export class HttpCloud implements Cloud {
 
   private readonly limits = new Map<string, { readonly limit: Evidence<number>; readonly until: number }>();
 
-  // What many operations that begin at the same time ask for: two hundred creates name one zone, offering and VM.
+  // What many operations that begin at the same time ask for: two hundred creates name one
+  // zone, offering and VM.
   private readonly vms: SharedReads<Evidence<CloudVm>>;
   private readonly zones: SharedReads<CloudZone | null>;
   private readonly offerings: SharedReads<CloudDiskOffering | null>;
@@ -262,10 +263,10 @@ export class HttpCloud implements Cloud {
   }
 
   /**
-   * Whether the key is an administrator's, who may create for others. Its capabilities can show that it is a
-   * user's; otherwise (a server may give every user the same) the list of its commands decides, which is
-   * large and therefore read once an hour: a key may be given another role. All who ask at the same time share the
-   * answer.
+   * Whether the key is an administrator's, who may create for others. Its capabilities can show that it
+   * is a user's; otherwise (a server may give every user the same) the list of its commands decides,
+   * which is large and therefore read once an hour: a key may be given another role. All who ask at the
+   * same time share the answer.
    */
   private async isAdministrator({ apiKey }: ActiveSettings): Promise<boolean> {
     const known = this.administrator;
@@ -281,16 +282,16 @@ export class HttpCloud implements Cloud {
     const is = mayExpungeVms !== false && seesDestroyedVms !== false ? await this.mayUpdateVolumes() : false;
     const until = this.parts.clock.monotonic() + LIMITS.ROLE_CACHE_MS;
     if (is !== null) this.administrator = { apiKey, is, until };
-    // Where its list was read before there is listApis: a 401 to it alone takes nothing from an administrator, whose
-    // volumes would belong to the account of the key.
+    // Where its list was read before there is listApis: a 401 to it alone takes nothing from an
+    // administrator, whose volumes would belong to the account of the key.
     const known = this.administrator?.apiKey === apiKey && this.administrator.is;
     return is ?? known;
   }
 
   /**
    * The role of a user lacks updateVolume. Without listApis the key is taken for a user's, because naming an
-   * owner would be refused. null: a 401 again, and only to this command. A server without listApis gives it, and so
-   * does one that cannot read its own database at that moment, so it is believed this once.
+   * owner would be refused. null: a 401 again, and only to this command. A server without listApis gives it,
+   * and so does one that cannot read its own database at that moment, so it is believed this once.
    */
   private async mayUpdateVolumes(): Promise<boolean | null> {
     try {

@@ -2,8 +2,9 @@ import { LIMITS } from '../core/limits';
 
 /**
  * The pause before the next poll of a job: short at first, and never more than a tenth of the job's age, so
- * that polling adds little to the total time. Of more jobs than JOB_POLL_FIRST_MS / JOB_POLL_SPACING_MS each is polled
- * less often, so that CloudStack is asked for all of them together about once in JOB_POLL_SPACING_MS.
+ * that polling adds little to the total time. Of more jobs than JOB_POLL_FIRST_MS / JOB_POLL_SPACING_MS each
+ * is polled less often, so that CloudStack is asked for all of them together about once in
+ * JOB_POLL_SPACING_MS.
  *
  * @param poll how many times the job has been polled
  * @param elapsedMs its age

@@ -1,6 +1,6 @@
 /**
- * ready: it can be reverted to and deleted. dead: it holds nothing, and can only be deleted. moving: CloudStack
- * works on it, or it is a row whose job has not begun.
+ * ready: it can be reverted to and deleted. dead: it holds nothing, and can only be deleted. moving:
+ * CloudStack works on it, or it is a row whose job has not begun.
  */
 export type SnapshotPhase = 'ready' | 'dead' | 'moving';
 

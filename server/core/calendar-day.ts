@@ -1,6 +1,6 @@
 /**
- * Does a time in ISO 8601 form begin with a day that there is? Date.parse takes the 30th of February for the 2nd of
- * March.
+ * Does a time in ISO 8601 form begin with a day that there is? Date.parse takes the 30th of February
+ * for the 2nd of March.
  */
 export function isCalendarDay(time: string): boolean {
   const day = time.slice(0, 10);

@@ -40,9 +40,9 @@ export const systemRandom: Random = {
 };
 
 /**
- * How long to sleep for a pause of about `ms` (at least 1,000): up to half a second more or less, so that it ends
- * with a whole second of the wall clock, as the pauses of scheduled tasks do. What an idle daemon does again and
- * again is then done in one wake-up; each of its own would cost more than the work.
+ * How long to sleep for a pause of about `ms` (at least 1,000): up to half a second more or less, so that it
+ * ends with a whole second of the wall clock, as the pauses of scheduled tasks do. What an idle daemon does
+ * again and again is then done in one wake-up; each of its own would cost more than the work.
  *
  * @example
  * untilWholeSecond(5_000, 12_300); // 4,700: at 17,000

@@ -7,8 +7,8 @@ import { hasCode } from './has-code';
 const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
- * Makes a folder and those above it that are missing. Throws what the system says, which Node does not where the file system is
- * read-only: there its `recursive` calls the folder missing that it was to make.
+ * Makes a folder and those above it that are missing. Throws what the system says, which Node does not where
+ * the file system is read-only: there its `recursive` calls the folder missing that it was to make.
  *
  * @example
  * await makeFolder('/run/volume-daemon/exports');
@@ -30,8 +30,9 @@ function aboveMissing(path: string): string {
 }
 
 /**
- * Writes a file so that readers and a power cut find the old content or the new: temporary file, `<path>.tmp`,
- * fsync, rename, fsync of the folder, which is made where it is missing. Throws what the system says.
+ * Writes a file so that readers and a power cut find the old content or the new: temporary file,
+ * `<path>.tmp`, fsync, rename, fsync of the folder, which is made where it is missing. Throws
+ * what the system says.
  *
  * @example
  * await writeDurably('/etc/nbd-server/conf.d/a.conf', text);

@@ -320,7 +320,9 @@ const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
-/** A code as a row or a journal holds it: another version may have written one that this one does not know. */
+/**
+ * A code as a row or a journal holds it: another version may have written one that this one does not know.
+ */
 export function storedErrorCode(text: string): ErrorCode {
   return isErrorCode(text) ? text : 'INTERNAL';
 }

@@ -7,9 +7,9 @@ const listeners = new Set<Listener>();
 let timer: NodeJS.Timeout | null = null;
 
 /**
- * Calls `listener` about once a second, with the whole seconds of the wall clock, until the returned function is
- * called. Everybody is called at the same moment, that of the scheduled tasks: an idle daemon is woken once a
- * second for all of them. Does not keep the process alive.
+ * Calls `listener` about once a second, with the whole seconds of the wall clock, until the returned function
+ * is called. Everybody is called at the same moment, that of the scheduled tasks: an idle daemon is woken
+ * once a second for all of them. Does not keep the process alive.
  */
 export function everySecond(listener: Listener): () => void {
   listeners.add(listener);

@@ -11,13 +11,15 @@ export const LIMITS = {
   HTTP_IDLE_CONNECTIONS: 768,
   // Longer than callers keep an idle connection (Go 90 s, curl 118 s), so that it is they who end it
   HTTP_IDLE_MS: 120_000,
-  // Pipelined requests that wait for their turn: reading stops, then the connection ends; and in all connections
+  // Pipelined requests that wait for their turn: reading stops, then the connection ends; and in all
+  // connections
   PIPELINED_PAUSE: 64,
   PIPELINED_MAX: 1_024,
   PIPELINED_ALL_MAX: 8_192,
   // Answers that clients have not read, in all connections: beyond it the one that waits longest is cut
   UNREAD_ALL_BYTES: 16 * 1024 * 1024,
-  // Of a file, what is written before the client has taken what was written before; and in a turn of the event loop
+  // Of a file, what is written before the client has taken what was written before; and in a
+  // turn of the event loop
   STATIC_CHUNK_BYTES: 64 * 1024,
   STATIC_CHUNKS_A_TURN: 8,
   // Long lists that are being made at a time; between two of them there is a pause as long as the first took
@@ -116,12 +118,13 @@ export const LIMITS = {
   AUTH_RETRY_DEADLINE_MS: 5 * 60_000,
   QUIET_WAIT_MS: 2_000,
   DRAIN_MS: 9_000,
-  // For answers that are under way when the daemon is ended, and for the rest of its end: systemd kills it after 20 s
+  // For answers that are under way when the daemon is ended, and for the rest of its end:
+  // systemd kills it after 20 s
   HTTP_DRAIN_MS: 15_000,
   LISTEN_POLL_MS: 1,
   LISTEN_WAIT_MS: 5_000,
-  // Ownership: how long a renewal counts for others, and for the owner itself; the difference is for clocks that
-  // do not run equally fast and for an answer that is on its way
+  // Ownership: how long a renewal counts for others, and for the owner itself; the difference is for clocks
+  // that do not run equally fast and for an answer that is on its way
   LEASE_MS: 4_000,
   LEASE_HOLD_MS: 3_500,
   LEASE_RENEW_MS: 1_000,
@@ -173,7 +176,8 @@ export const LIMITS = {
   CONTEMPORARY_WINDOW_MS: 5_000,
   FAST_SCAN_MS: 75,
   CONTESTED_DISK_POLL_MS: 500,
-  // CloudStack shows a volume as attached some time after the guest has its disk: when the agent has answered.
+  // CloudStack shows a volume as attached some time after the guest has its disk: when the agent has
+  // answered.
   SHOWN_AFTER_PLUG_MS: 2_000,
   RESIZE_SETTLE_MS: 2_000,
   POLL_SLACK_MS: 250,
@@ -205,7 +209,8 @@ export const LIMITS = {
   OWN_DISKS_BYTES: 64 * 1024,
   DEVICES_MAX: 1_024,
   PROCESSES_MAX: 20_000,
-  // Traffic of disks: the window of rates, how close two samples of it may be, and when a client counts as idle
+  // Traffic of disks: the window of rates, how close two samples of it may be, and when a
+  // client counts as idle
   TRAFFIC_WINDOW_MS: 10_000,
   TRAFFIC_SPACING_MS: 1_000,
   TRAFFIC_EVENT_MS: 1_000,
@@ -213,8 +218,8 @@ export const LIMITS = {
   CLIENT_IDLE_MS: 30_000,
   DISK_FLUSH_MS: 10_000,
   DISK_FLUSHES_AT_ONCE: 2,
-  // Charts: the steps of the last hour and of the last day, over what gap between two looks nothing is counted, and the
-  // exports that are remembered (some 22 KiB each)
+  // Charts: the steps of the last hour and of the last day, over what gap between two looks nothing is
+  // counted, and the exports that are remembered (some 22 KiB each)
   HISTORY_HOUR_STEP_MS: 20_000,
   HISTORY_DAY_STEP_MS: 5 * 60_000,
   HISTORY_GAP_MS: 30_000,
@@ -263,7 +268,10 @@ export const LIMITS = {
   DATABASE_STATEMENT_MS: 8_000,
   DATABASE_LOCK_WAIT_MS: 5_000,
   DATABASE_IDLE_MS: 60_000,
-  /** MySQL 8.0.20 to 8.0.27 sort nothing that is not 15 times smaller than this: a request and its response are rows. */
+  /**
+   * MySQL 8.0.20 to 8.0.27 sort nothing that is not 15 times smaller than this: a request and
+   * its response are rows.
+   */
   DATABASE_SORT_BYTES: 4 * 1024 * 1024,
   // Shorter than a lease: what a vanished owner has locked is free before it is replaced.
   DATABASE_IDLE_TRANSACTION_MS: 3_000,
@@ -277,7 +285,8 @@ export const LIMITS = {
   TEXT_CHARACTERS: 16_000,
   /** How long GET /vms/{id}/volumes waits for CloudStack; its callers give up after 30 s. */
   VM_VOLUMES_LOOK_MS: 10_000,
-  // The catalogue of volumes: older than this (sync has not looked for a while), a reader starts a look itself
+  // The catalogue of volumes: older than this (sync has not looked for a while), a reader
+  // starts a look itself
   CATALOGUE_AGE_MS: 75_000,
   CATALOGUE_RETRY_MS: 5_000,
   // Volumes read one by one since the last look at all of them

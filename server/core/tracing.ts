@@ -1,12 +1,14 @@
-/** What a span says of itself; what is null is left out. Never a secret, nor a text that a caller has written. */
+/**
+ * What a span says of itself; what is null is left out. Never a secret, nor a text that a caller has written.
+ */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface SpanOptions {
   /** server: a request to us. client: a request of ours. internal: neither. */
   readonly kind: 'server' | 'client' | 'internal';
   /**
-   * The W3C `traceparent` of who asked; null: nobody who is known, so the span begins a trace. Absent: it belongs
-   * to the span in whose `during` it begins.
+   * The W3C `traceparent` of who asked; null: nobody who is known, so the span begins a trace. Absent: it
+   * belongs to the span in whose `during` it begins.
    */
   readonly parent?: string | null;
   /** Wall clock ms; default: now. */

@@ -41,7 +41,9 @@ export function behindClosedDoor(configuration: Configuration): Configuration {
   return { ...configuration, http: { ...configuration.http, socketPath: join(folder, 'socket') } };
 }
 
-/** Prints the plan as JSON and ends the process: 0, or 1 when the database cannot be read. Changes nothing. */
+/**
+ * Prints the plan as JSON and ends the process: 0, or 1 when the database cannot be read. Changes nothing.
+ */
 export async function printAdoptionPlan(configuration: Configuration): Promise<never> {
   const adapters = createAdapters(configuration, silentLogger, createRedactor(), () => {});
   try {

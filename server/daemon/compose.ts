@@ -96,8 +96,9 @@ export interface Domain {
    */
   writer(): { readonly engine: Engine; readonly epoch: Epoch };
   /**
-   * Closes every export that does not lead to the disk of its volume. Nothing while another process owns the
-   * appliance; while nobody is known to, as when the database is away, by what the guest shows alone. Never throws.
+   * Closes every export that does not lead to the disk of its volume. Nothing while another process owns
+   * the appliance; while nobody is known to, as when the database is away, by what the guest shows
+   * alone. Never throws.
    */
   revokeExports(): Promise<void>;
   /** Tells listeners to events of journal entries that nobody was told of. Never throws. */
@@ -184,7 +185,10 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   };
 }
 
-/** Entries whose writer was not answered before it was stopped, or whose caller was told that the database is away. */
+/**
+ * Entries whose writer was not answered before it was stopped, or whose caller was told that
+ * the database is away.
+ */
 async function tellWhatWasMissed(
   { ledger, logger, events }: Pick<Ports, 'ledger' | 'logger'> & { readonly events: OperationEvents },
   applianceId: string,
@@ -217,8 +221,8 @@ async function revokeMisleading(
   const snapshot = () => watcher.snapshot();
   if (engine !== null && applianceVmId !== null)
     return revokeExports({ ledger, exports: guarded, logger, handsOff }, applianceVmId, snapshot);
-  // A database that is away for seconds ends our lease; the links are ours still, and lead to whatever disk gets the
-  // letter. Whoever is stopping leaves them to the next owner, who may have made new ones by now.
+  // A database that is away for seconds ends our lease; the links are ours still, and lead to whatever disk
+  // gets the letter. Whoever is stopping leaves them to the next owner, who may have made new ones by now.
   if (otherOwner === null && !stopping.aborted)
     await revokeExports({ ledger, exports, logger, handsOff }, null, snapshot);
 }

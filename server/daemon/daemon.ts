@@ -113,7 +113,10 @@ export interface HealthReport {
   readonly drifts: readonly Drift[];
   readonly uptimeSeconds: number;
   readonly pollIntervalMs: number;
-  /** Settings without effect, mistyped ones among them: no fault of the daemon, and nothing else tells of them. */
+  /**
+   * Settings without effect, mistyped ones among them: no fault of the daemon, and nothing else tells of
+   * them.
+   */
   readonly settingsNotes: readonly string[];
 }
 

@@ -3,8 +3,9 @@ import { DaemonError } from '../core/errors';
 
 /**
  * CloudStack knows no epoch. So that an owner whose process stood still (SIGSTOP, a paused VM, a long pause
- * of the machine), or waited for the database that has its credentials, does not send on what it had decided before,
- * what changes something leaves only while the lease is held at that very moment. Throws LEASE_LOST; nothing was sent.
+ * of the machine), or waited for the database that has its credentials, does not send on what it had
+ * decided before, what changes something leaves only while the lease is held at that very moment. Throws
+ * LEASE_LOST; nothing was sent.
  */
 export function fencedCloud(cloud: Cloud, isOwner: () => boolean): Cloud {
   const fenced =

@@ -11,7 +11,10 @@ export interface ApplianceView {
   readonly conflicts: readonly string[];
   /** Why the sources could not all be read the last time; null when they could. */
   readonly unread: string | null;
-  /** Why this machine may be, or is, another VM than the one that is named: then `vmId` is null; null when it is not. */
+  /**
+   * Why this machine may be, or is, another VM than the one that is named: then `vmId` is null;
+   * null when it is not.
+   */
   readonly contradicted: string | null;
   /**
    * confirmed: CloudStack shows the VM. refuted: it says that there is none. not-visible: it does not show it
@@ -25,9 +28,9 @@ type Named = Pick<ApplianceView, 'vmId' | 'source' | 'conflicts'>;
 
 /**
  * Which VM this appliance is: OMA_VM_ID, else ossea_configs.oma_vm_id, else the SMBIOS UUID, checked against
- * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused. A copy of
- * an appliance brings the settings of its original along, whose disks it does not have: it would take each of them for
- * unused. So nothing begins while the SMBIOS UUID names another VM that CloudStack has.
+ * CloudStack. Nothing is guessed: while it is unknown, refuted or not visible, attach and detach are refused.
+ * A copy of an appliance brings the settings of its original along, whose disks it does not have: it would
+ * take each of them for unused. So nothing begins while the SMBIOS UUID names another VM that CloudStack has.
  */
 export class ApplianceIdentity {
   view: ApplianceView = {
@@ -52,8 +55,8 @@ export class ApplianceIdentity {
   ) {}
 
   /**
-   * Reads the sources again. Errors of the database are thrown. CloudStack is asked only before the first answer, and
-   * only where the SMBIOS UUID is another one: it does not change while the machine runs.
+   * Reads the sources again. Errors of the database are thrown. CloudStack is asked only before the first
+   * answer, and only where the SMBIOS UUID is another one: it does not change while the machine runs.
    */
   async resolve(): Promise<ApplianceView> {
     const before = this.view;
@@ -75,7 +78,10 @@ export class ApplianceIdentity {
     return this.view;
   }
 
-  /** Only CloudStack's word that the SMBIOS UUID names no VM, as on hypervisors other than KVM, ends the doubt. */
+  /**
+   * Only CloudStack's word that the SMBIOS UUID names no VM, as on hypervisors other than KVM, ends the
+   * doubt.
+   */
   private async contradiction({ vmId, source }: Named, firmwareVmId: string): Promise<string | null> {
     const named = `${source} says ${vmId}, and the SMBIOS UUID of this machine ${firmwareVmId}`;
     try {
@@ -133,12 +139,18 @@ export class ApplianceIdentity {
     return this.view;
   }
 
-  /** Somebody could not look at CloudStack, perhaps because it does not show this VM any more: it is asked at once. */
+  /**
+   * Somebody could not look at CloudStack, perhaps because it does not show this VM any more:
+   * it is asked at once.
+   */
   doubt(): void {
     this.doubts.abort();
   }
 
-  /** Waits until the VM is to be asked for again: what was confirmed is believed for minutes, unless it is doubted. */
+  /**
+   * Waits until the VM is to be asked for again: what was confirmed is believed for minutes,
+   * unless it is doubted.
+   */
   async untilDue(clock: Clock, stopping: AbortSignal): Promise<void> {
     const ms = this.view.verdict === 'confirmed' ? LIMITS.IDENTITY_RECHECK_MS : LIMITS.HEALTH_RETRY_MS;
     await sleepUntilAny(clock, ms, [stopping, this.doubts.signal]);
@@ -166,7 +178,10 @@ export class ApplianceIdentity {
 
 type WhyUnknown = Pick<ApplianceView, 'unread' | 'contradicted'>;
 
-/** What is to be done while no VM is known: a source that cannot be read may name one, and others may contradict it. */
+/**
+ * What is to be done while no VM is known: a source that cannot be read may name one, and
+ * others may contradict it.
+ */
 export function unknownText({ unread, contradicted }: WhyUnknown): string {
   if (unread !== null) return `what names it cannot all be read: ${unread}`;
   return contradicted ?? 'set OMA_VM_ID or ossea_configs.oma_vm_id';

@@ -4,7 +4,9 @@ import { messageOf } from '../core/errors';
 import type { Logger } from '../core/log/logger';
 import type { LastWritten } from '../model/lease';
 
-/** Keeps, outside of the database, how far the database had come: how a daemon notices one that is restored. */
+/**
+ * Keeps, outside of the database, how far the database had come: how a daemon notices one that is restored.
+ */
 export interface LastWrittenStore {
   /** Null when nothing is known of this appliance. Never throws. */
   load(applianceId: string): Promise<LastWritten | null>;

@@ -17,8 +17,8 @@ import { startTracing } from './tracing/start-tracing';
 import { VolumeDaemon } from './volume-daemon';
 
 /**
- * Exit codes: 0 drained, 1 configuration or start failed, 2 wrong arguments, 70 programming error (EX_SOFTWARE;
- * systemd starts us again).
+ * Exit codes: 0 drained, 1 configuration or start failed, 2 wrong arguments, 70 programming error
+ * (EX_SOFTWARE; systemd starts us again).
  */
 const EXIT_CONFIGURATION = 1;
 const EXIT_USAGE = 2;

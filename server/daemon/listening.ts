@@ -7,8 +7,8 @@ import { isListeningAt } from '../devices/sysfs/socket-table';
 import type { Configuration } from './configuration/configuration';
 
 /**
- * Each lets the daemon drain. SIGHUP: the terminal of one that was started by hand has been closed, which nohup does not keep
- * from Node either.
+ * Each lets the daemon drain. SIGHUP: the terminal of one that was started by hand has been closed, which
+ * nohup does not keep from Node either.
  */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
@@ -16,9 +16,9 @@ export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
  * Nitro's server reads the address from the environment when it starts to listen, which is after its plugins
  * have run; without these variables it would use all interfaces and port 3000. They are set to the address
  * that was checked. A socket that an earlier run left behind is removed (it would be EADDRINUSE for ever);
- * anything else at that path is left alone, one that somebody listens on too, and listening fails. How long an
- * answer that waits for CloudStack may hold the end of the process is read from there as well: 30 s without a word.
- * Throws what the file system says.
+ * anything else at that path is left alone, one that somebody listens on too, and listening fails. How long
+ * an answer that waits for CloudStack may hold the end of the process is read from there as well: 30 s
+ * without a word. Throws what the file system says.
  */
 export function prepareListening(
   http: Pick<Configuration['http'], 'host' | 'port' | 'socketPath'>,
@@ -35,9 +35,9 @@ export function prepareListening(
 }
 
 /**
- * Resolves when Nitro's server listens, which begins after its plugins have run; where that fails, the process ends
- * (`listenProblem`). A daemon whose port another one has, such as the daemon before this one, must not take its
- * operations over first. Goes on after a while where the runtime does not tell.
+ * Resolves when Nitro's server listens, which begins after its plugins have run; where that fails, the
+ * process ends (`listenProblem`). A daemon whose port another one has, such as the daemon before this one,
+ * must not take its operations over first. Goes on after a while where the runtime does not tell.
  */
 export async function untilListening({
   socketPath,

@@ -34,8 +34,8 @@ interface Tenure {
 
 /**
  * One writer per appliance: two daemons would send the same mutation twice. Takes the lease in the row of the
- * appliance (../model/lease.ts has the rules), renews it, and runs the engine of that epoch. When the lease has
- * ended or somebody else has it, the engine stops at once; and because every write is checked against the
+ * appliance (../model/lease.ts has the rules), renews it, and runs the engine of that epoch. When the lease
+ * has ended or somebody else has it, the engine stops at once; and because every write is checked against the
  * epoch, none of its late writes is accepted.
  */
 export class Ownership {
@@ -81,8 +81,8 @@ export class Ownership {
   }
 
   /**
-   * What a change is refused with while this daemon is not the owner. That another daemon owns the appliance is
-   * said only of one that was seen by the last look.
+   * What a change is refused with while this daemon is not the owner. That another daemon owns the appliance
+   * is said only of one that was seen by the last look.
    */
   get refusal(): DaemonError {
     if (this.trouble !== null)
@@ -100,7 +100,9 @@ export class Ownership {
     this.loop = this.strive(applianceId);
   }
 
-  /** Drains: no new steps, current steps end (≤ LIMITS.DRAIN_MS), the lease is released for the next owner. */
+  /**
+   * Drains: no new steps, current steps end (≤ LIMITS.DRAIN_MS), the lease is released for the next owner.
+   */
   async stop(): Promise<{ unfinished: number }> {
     this.stopping.abort();
     const { tenure } = this;
@@ -155,8 +157,8 @@ export class Ownership {
   }
 
   /**
-   * What has ended since the moment from which this database is has not ended in it, and would be done once more. A
-   * row that is only read too old, of a node that lags, is as it is a moment later.
+   * What has ended since the moment from which this database is has not ended in it, and would be done once
+   * more. A row that is only read too old, of a node that lags, is as it is a moment later.
    */
   private async refuseOlder(applianceId: string, seen: Owner): Promise<void> {
     if (this.written === undefined) this.written = (await this.parts.lastWritten?.load(applianceId)) ?? null;
@@ -262,8 +264,8 @@ export class Ownership {
   }
 
   private failed(applianceId: string, error: unknown): number {
-    // Somebody else was faster; the next look says who. Not at once: a proxy may let us read of a replica that lags,
-    // where the row is not yet as it is, or never again.
+    // Somebody else was faster; the next look says who. Not at once: a proxy may let us read of a replica
+    // that lags, where the row is not yet as it is, or never again.
     if (isLeaseLost(error)) return LIMITS.LEASE_RETRY_MS;
     const isNew = this.trouble === null;
     this.trouble = messageOf(error);

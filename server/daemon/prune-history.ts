@@ -15,9 +15,9 @@ interface PruneParts {
 }
 
 /**
- * Deletes operations that ended more than `historyDays` ago, in batches, so that transactions stay short. What
- * is deleted cannot be brought back, so the clock of the database says how old it is, both clocks must agree,
- * and the newest operations stay, whatever the clocks say.
+ * Deletes operations that ended more than `historyDays` ago, in batches, so that transactions stay short.
+ * What is deleted cannot be brought back, so the clock of the database says how old it is, both clocks must
+ * agree, and the newest operations stay, whatever the clocks say.
  */
 export async function pruneHistory(
   ledger: Pick<Ledger, 'prune'>,

@@ -12,8 +12,9 @@ export type TaskName = keyof typeof TASK_PERIODS_MS;
 const TASKS = Object.keys(TASK_PERIODS_MS) as TaskName[];
 
 /**
- * Keeps the scheduled tasks going while their schedule is silent. It goes by the wall clock: set back by two
- * hours, it would run nothing for two hours. Until the clock has caught up, the tasks run by the monotonic one.
+ * Keeps the scheduled tasks going while their schedule is silent. It goes by the wall clock: set
+ * back by two hours, it would run nothing for two hours. Until the clock has caught up, the tasks
+ * run by the monotonic one.
  *
  * @example
  * const backup = new TaskBackup(systemClock, (task) => void runTask(task));

@@ -182,10 +182,12 @@ export class VolumeDaemon implements Daemon {
     this.monitor.start();
     watcher.onEvent((event) => this.deviceEvent(event));
     watcher.onEvent(this.figures.deviceEvent);
-    // It may be that of another volume than the one whose export leads there: until it was read, nothing told so.
+    // It may be that of another volume than the one whose export leads there: until it was
+    // read, nothing told so.
     watcher.onSerial(() => void this.domain.revokeExports());
     await watcher.start();
-    // What was unplugged while no daemon ran makes no event when there is no inventory; the database may be away for long.
+    // What was unplugged while no daemon ran makes no event when there is no inventory; the database
+    // may be away for long.
     this.dropUnplugged();
     await this.domain.revokeExports();
     logger.info(MONITOR_STARTED, {

@@ -2,8 +2,8 @@ import type { CompiledQuery, Kysely } from 'kysely';
 import type { Tables } from './tables';
 
 /**
- * A query whose text is built at its first use and kept: later only the ids are given that it looks for, as many as
- * there are. Building one costs as much as sending it.
+ * A query whose text is built at its first use and kept: later only the ids are given that it looks for, as
+ * many as there are. Building one costs as much as sending it.
  *
  * @param build with a list of one id, any, and no other values
  * @example

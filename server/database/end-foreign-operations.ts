@@ -9,9 +9,9 @@ import { settleReturn } from './return-from-old';
 const UNFINISHED = sql`appliance_id = '' AND status IN ('pending', 'executing')`;
 
 /**
- * Ends what the old daemon left unfinished as failed, with a note of what it was (docs/decisions/0002): nobody
- * knows what it has done of it. At every take-over, because somebody may have gone back to the old daemon for
- * a while.
+ * Ends what the old daemon left unfinished as failed, with a note of what it was (docs/decisions/0002):
+ * nobody knows what it has done of it. At every take-over, because somebody may have gone back to the
+ * old daemon for a while.
  *
  * @param at wall clock ms
  */

@@ -10,8 +10,8 @@ import { leaseLost } from './journal/fencing';
 const IN_A_LEASE = sql`NOW(3) + INTERVAL ${sql.lit(LIMITS.LEASE_MS * 1000)} MICROSECOND`;
 
 /**
- * Its end as it is compared. Somebody may have written a date of zeros, which is no time and equal to nothing that a
- * driver can send: it counts as released.
+ * Its end as it is compared. Somebody may have written a date of zeros, which is no time and equal to nothing
+ * that a driver can send: it counts as released.
  */
 const LEASE_UNTIL = sql`IF(TO_DAYS(lease_until) > 0, lease_until, NULL)`;
 
@@ -78,9 +78,10 @@ export async function takeOver(
 }
 
 /**
- * The number of a take-over at this wall clock ms: greater than the last one, and one that nobody had. Not simply one
- * more: somebody may have deleted the row of an owner who is still there, or have brought back that of a backup or of
- * a replica that lagged, and whoever takes over then must not get the number that this one renews and writes under.
+ * The number of a take-over at this wall clock ms: greater than the last one, and one that nobody had. Not
+ * simply one more: somebody may have deleted the row of an owner who is still there, or have brought back
+ * that of a backup or of a replica that lagged, and whoever takes over then must not get the number that this
+ * one renews and writes under.
  */
 function nextEpoch(seen: Owner | null, at: number): number {
   return Math.max((seen?.epoch ?? 0) + 1, Math.floor(at / 1000));
@@ -89,8 +90,9 @@ function nextEpoch(seen: Owner | null, at: number): number {
 /**
  * See Ledger.renewLease.
  *
- * @param renewal which one of this epoch it is: greater than that of any before it, answered or not. The row of a
- * server that lags, or was restored, may have a smaller one than the last; a greater one has somebody else written.
+ * @param renewal which one of this epoch it is: greater than that of any before it, answered or not. The
+ * row of a server that lags, or was restored, may have a smaller one than the last; a greater one has
+ * somebody else written.
  */
 export async function renewLease(
   database: Database,

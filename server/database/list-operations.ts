@@ -33,7 +33,10 @@ export async function listOperations(database: Database, filter: OperationFilter
   return rows.map(toOperation);
 }
 
-/** The operations of this id, as operation, volume or VM: a page of each, from its index, and of these the newest. */
+/**
+ * The operations of this id, as operation, volume or VM: a page of each, from its index, and
+ * of these the newest.
+ */
 async function listOfId(
   database: Database,
   id: string,

@@ -67,8 +67,8 @@ export class Neighbours {
 const HUB_COLUMNS = ['volume_id', 'vm_context_id', 'device_path', 'status'];
 
 /**
- * Whether a context is one of the hub's. Somebody may have emptied its table with keys unchecked, and a foreign key
- * of our rows would refuse what its other rows still say.
+ * Whether a context is one of the hub's. Somebody may have emptied its table with keys unchecked, and a
+ * foreign key of our rows would refuse what its other rows still say.
  */
 export function isContext(
   column: RawBuilder<unknown>,
@@ -94,7 +94,8 @@ export function noteAttached(
   return [
     sql`UPDATE ossea_volumes SET device_path = ${devicePath}, status = 'attached'${changedAt(at, parts)}
       WHERE volume_id = ${volumeId}`.compile(db),
-    // Not as a join: of one the server locks every row that it looks at, and the hub writes its contexts all the time.
+    // Not as a join: of one the server locks every row that it looks at, and the hub writes its
+    // contexts all the time.
     sql`UPDATE device_mappings SET vm_context_id = COALESCE((${known}), ${plain(sql`vm_context_id`)})
       WHERE volume_id = ${volumeId}`.compile(db),
   ];

@@ -79,8 +79,8 @@ export async function addToTotals(tx: Transaction<Tables>, operationId: string):
 }
 
 /**
- * What `addToTotals` sends, after the operation's row. Somebody may have taken the time of its acceptance away; it
- * counts all the same, as in `correctTotals`.
+ * What `addToTotals` sends, after the operation's row. Somebody may have taken the time of its acceptance
+ * away; it counts all the same, as in `correctTotals`.
  */
 export function totalsStatement(operationId: string): RawBuilder<unknown> {
   const responseUs = sql`COALESCE(TIMESTAMPDIFF(MICROSECOND, o.created_at, o.completed_at), 0)`;

@@ -4,9 +4,10 @@ import type { Database } from './connection/pool';
 import { databaseNow } from './prune';
 
 /**
- * See Ledger.probe. A server may answer SELECT 1 and refuse every table, or every write: so this asks for what
- * operations need, of the tables they use, and as owner really writes one row. Whether the epoch is still
- * ours is not its business: a database that says no to an old epoch works. Each statement is its own transaction.
+ * See Ledger.probe. A server may answer SELECT 1 and refuse every table, or every write: so this asks
+ * for what operations need, of the tables they use, and as owner really writes one row. Whether the
+ * epoch is still ours is not its business: a database that says no to an old epoch works. Each statement
+ * is its own transaction.
  */
 export async function probe(database: Database, epoch: Epoch | null): Promise<number> {
   for (const statement of [update(epoch), INSERT_NOTHING, DELETE_NOTHING])
@@ -27,8 +28,8 @@ function update(epoch: Epoch | null) {
 }
 
 /**
- * Without this right everything but detach and sync works: a volume is detached in CloudStack, and its rows stay.
- * The names are empty, not joined: tables of an adopted database may have different collations.
+ * Without this right everything but detach and sync works: a volume is detached in CloudStack, and its rows
+ * stay. The names are empty, not joined: tables of an adopted database may have different collations.
  */
 const DELETE_NOTHING = sql`DELETE mapping, exported
   FROM device_mappings mapping LEFT JOIN nbd_exports exported ON exported.export_name = ''

@@ -46,8 +46,8 @@ export function hasAccount(admin: Dsn, name: string): Promise<boolean> {
 }
 
 /**
- * Makes the database of `wanted` and its account, both only when they are not there, and gives the account all
- * rights on that database. The password of an account that is there is never changed: others may use it.
+ * Makes the database of `wanted` and its account, both only when they are not there, and gives the account
+ * all rights on that database. The password of an account that is there is never changed: others may use it.
  */
 export function provision(admin: Dsn, wanted: Dsn): Promise<void> {
   return using(admin, async (connection) => {
@@ -88,8 +88,8 @@ export type ConfigValues = Pick<OsseaConfigRow, 'apiUrl' | 'apiKey' | 'secretKey
 };
 
 /**
- * A new active row of ossea_configs, or other values for the one with this id. A row that setup has made before and
- * that somebody has switched off is used again: its name is taken.
+ * A new active row of ossea_configs, or other values for the one with this id. A row that setup has made
+ * before and that somebody has switched off is used again: its name is taken.
  */
 export function writeConfig(dsn: Dsn, id: string | null, values: ConfigValues): Promise<void> {
   const columns = {

@@ -55,15 +55,17 @@ async function lastToPrune(
   return oldestOpen === null ? Number(newest) : Math.min(Number(newest), Number(oldestOpen) - 1);
 }
 
-/** A delete into the trash has not deleted anything yet: the volume may have been recovered, also by others. */
+/**
+ * A delete into the trash has not deleted anything yet: the volume may have been recovered, also by others.
+ */
 const HAS_DELETED = sql`(later.type = 'delete' AND COALESCE(
   CASE WHEN JSON_VALID(later.response) THEN JSON_CONTAINS(later.response, 'true', '$.recoverable') END, 0) = 0)`;
 
 /**
- * Ids of old operations that no guard relies on any more, oldest first. An operation that proves a volume to be
- * ours is needed until another one proves it, or has deleted the volume, and is old as well: a root disk
- * without that proof would go with its VM. Old is what both clocks say is: `completed_at` is of the machine, which may
- * have been years behind, and with the operation its Idempotency-Key is forgotten.
+ * Ids of old operations that no guard relies on any more, oldest first. An operation that proves a volume to
+ * be ours is needed until another one proves it, or has deleted the volume, and is old as well: a root disk
+ * without that proof would go with its VM. Old is what both clocks say is: `completed_at` is of the machine,
+ * which may have been years behind, and with the operation its Idempotency-Key is forgotten.
  */
 async function needless(
   tx: Transaction<Tables>,

@@ -8,8 +8,8 @@ import { plainId } from './rows';
 import type { Tables } from './tables';
 
 /**
- * Reads one row of many that are asked for by id. What is asked for while a query is under way goes together in the
- * next one, so that nobody is told what was so before they asked; one alone does not wait.
+ * Reads one row of many that are asked for by id. What is asked for while a query is under way goes together
+ * in the next one, so that nobody is told what was so before they asked; one alone does not wait.
  *
  * @example
  * const byId = new ReadById(

@@ -7,9 +7,9 @@ import { addGroups } from './operation-totals';
 import type { Tables } from './tables';
 
 /**
- * Somebody may have gone back to the old daemon for a while: what it has written since is adopted anew, so that sync
- * deletes none of it before somebody has seen which (./adoption.ts). And what had not ended here by then is not gone on
- * with by itself: the volume may serve something else by now.
+ * Somebody may have gone back to the old daemon for a while: what it has written since is adopted anew, so
+ * that sync deletes none of it before somebody has seen which (./adoption.ts). And what had not ended here by
+ * then is not gone on with by itself: the volume may serve something else by now.
  *
  * @param at wall clock ms
  */
@@ -17,8 +17,8 @@ export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: nu
   const sequence = await newestOfOld(tx, epoch);
   if (sequence === null) return;
   const { applianceId } = epoch;
-  // Another appliance may have noted it before, and somebody may have been shown it since. Not told by times: the
-  // clock of the database may have been set back.
+  // Another appliance may have noted it before, and somebody may have been shown it since. Not told by times:
+  // the clock of the database may have been set back.
   const { rows: noted } =
     await sql`SELECT 1 FROM volume_daemon_returns WHERE sequence >= ${sequence} LIMIT 1`.execute(tx);
   if (noted.length === 0)
@@ -34,8 +34,8 @@ export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: nu
 }
 
 /**
- * Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. A few
- * statements for all of them, because the appliance has no owner that works until they are through.
+ * Nothing was done of these, so each of them ends: one by one they would be claimed behind what is held. A
+ * few statements for all of them, because the appliance has no owner that works until they are through.
  */
 async function endWaiting(
   tx: Transaction<Tables>,
@@ -66,8 +66,8 @@ async function endWaiting(
 }
 
 /**
- * The newest operation that the old daemon has accepted since the adoption; null: none, or this appliance has settled
- * that. By status, as the index has them: there may be a million rows.
+ * The newest operation that the old daemon has accepted since the adoption; null: none, or this appliance has
+ * settled that. By status, as the index has them: there may be a million rows.
  */
 async function newestOfOld(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<number | null> {
   const newest = OPERATION_STATUSES.map(

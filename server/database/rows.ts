@@ -73,8 +73,8 @@ const errorCode = z
   .transform((value) => (value === null ? null : storedErrorCode(value)));
 
 /**
- * As the database compares ids: another program may have written one in capitals, or with blanks at its end. It names
- * the same object, and CloudStack shows its ids in lower case.
+ * As the database compares ids: another program may have written one in capitals, or with blanks at its end.
+ * It names the same object, and CloudStack shows its ids in lower case.
  */
 export function plainId(text: string): string {
   return text.trimEnd().toLowerCase();
@@ -174,8 +174,8 @@ export function pendingOperation(
 }
 
 /**
- * The volume and the VM are columns of their own; old rows may name them only there. Only what a request of this
- * type has: nobody has asked for a detach from a VM.
+ * The volume and the VM are columns of their own; old rows may name them only there. Only what a request of
+ * this type has: nobody has asked for a detach from a VM.
  */
 function namesOf(
   type: OperationType | undefined,

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import type { JsonObject, OperationType, RequestOf } from '../model/operation';
 
-/* What an older daemon did not store is empty. What is there and is no such value is never read as one that is. */
+/*
+ * What an older daemon did not store is empty. What is there and is no such value is never
+ * read as one that is.
+ */
 const text = z
   .string()
   .nullish()

@@ -40,7 +40,9 @@ interface OperationsTable {
   created_at: Time;
   updated_at: Time;
   completed_at: NullableTime;
-  /** When it was inserted, by the clock of the database, which sets it; NULL in rows of before migration 017. */
+  /**
+   * When it was inserted, by the clock of the database, which sets it; NULL in rows of before migration 017.
+   */
   accepted_at: NullableTime;
   /** Why nobody may run it; NULL when it is not held. */
   held_reason: ColumnType<string | null, string | null | undefined, string | null>;

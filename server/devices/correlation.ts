@@ -65,8 +65,8 @@ export type Correlation =
       readonly device: Device;
       readonly matchedBy: 'serial' | 'size';
       /**
-       * It did not come with this attach, and no mapping of this boot names it: read again which volumes are here,
-       * for one whose id begins alike may have no mapping.
+       * It did not come with this attach, and no mapping of this boot names it: read again which volumes are
+       * here, for one whose id begins alike may have no mapping.
        */
       readonly unproven?: boolean;
       readonly reason: string;
@@ -159,8 +159,9 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   if (only.standing === 'named-small') return { kind: 'refused', code: 'DEVICE_TOO_SMALL', reason: told };
   if (only.standing === 'named-unsized') return { kind: 'waiting', reason: told };
   if (only.standing !== 'named') return mismatch(told);
-  // It may be the ghost of an earlier attach; its twin may be the one not read yet. One that has come with this attach may
-  // be that of a volume whose id begins alike, and ours the one that has come as well and is being read.
+  // It may be the ghost of an earlier attach; its twin may be the one not read yet. One that has come
+  // with this attach may be that of a volume whose id begins alike, and ours the one that has come as
+  // well and is being read.
   const isNew = arrivalOf(world, only.device) === 'new';
   const unread = judged.filter(
     ({ device, standing }) =>

@@ -76,8 +76,8 @@ export interface Guest {
   /** Rings when /dev changes (a doorbell, not a truth); returns the unsubscribe function. */
   onHint(ring: () => void): () => void;
   /**
-   * Who uses each of these devices, by path; a device without users has an empty list. What could not be looked
-   * at is a user of the kind `unknown`. One look for all of them costs little more than for one.
+   * Who uses each of these devices, by path; a device without users has an empty list. What could not be
+   * looked at is a user of the kind `unknown`. One look for all of them costs little more than for one.
    *
    * @example
    * const users = (await guest.holders([device])).get(device.path) ?? [];
@@ -98,9 +98,9 @@ export interface PciSlots {
 
 export interface Holder {
   /**
-   * holder: stacked on it (LVM, md, dm, bcache, loop, btrfs). claimed: the kernel refuses an exclusive open, for
-   * a reason that nothing else shows. configured: fstab, crypttab or LVM's list of devices names it. own: the
-   * list of own disks names it. unknown: something could not be looked at.
+   * holder: stacked on it (LVM, md, dm, bcache, loop, btrfs). claimed: the kernel refuses an exclusive open,
+   * for a reason that nothing else shows. configured: fstab, crypttab or LVM's list of devices names it. own:
+   * the list of own disks names it. unknown: something could not be looked at.
    */
   readonly kind:
     | 'mount'

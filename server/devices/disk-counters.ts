@@ -17,8 +17,8 @@ export interface DiskCounters {
 export type Plug = Pick<Device, 'name' | 'path' | 'diskseq'>;
 
 /**
- * The port to the kernel's counters. Real: ./sysfs/sysfs-counters.ts; in memory: lab/guest/memory-guest.ts. Both
- * pass test/contract/counter-reader.ts.
+ * The port to the kernel's counters. Real: ./sysfs/sysfs-counters.ts; in memory: lab/guest/memory-guest.ts.
+ * Both pass test/contract/counter-reader.ts.
  *
  * @example
  * const counters = reader.read(device);
@@ -26,24 +26,29 @@ export type Plug = Pick<Device, 'name' | 'path' | 'diskseq'>;
  */
 export interface CounterReader {
   /**
-   * The counters of exactly this plug: `absent` when it has left, `unknown` when they cannot be read or it cannot
-   * be told whether they are this disk's (no diskseq: kernels before 5.15). Never throws and never waits for the
-   * disk.
+   * The counters of exactly this plug: `absent` when it has left, `unknown` when they cannot be read or
+   * it cannot be told whether they are this disk's (no diskseq: kernels before 5.15). Never throws and
+   * never waits for the disk.
    */
   read(plug: Plug): Evidence<DiskCounters>;
   /**
-   * Writes to the disk what the page cache holds for it, so that it is counted. Does not tell whose disk it is.
-   * Rejects when that fails, or has not ended after LIMITS.DISK_FLUSH_MS.
+   * Writes to the disk what the page cache holds for it, so that it is counted. Does not tell whose disk it
+   * is. Rejects when that fails, or has not ended after LIMITS.DISK_FLUSH_MS.
    */
   flush(plug: Plug): Promise<void>;
 }
 
 /** `/sys/block/<disk>/stat` counts in these, whatever the disk's own sector size is. */
 const SECTOR_BYTES = 512;
-/** reads, merges, sectors, ms; the same of writes; in flight, ms busy, ms in queue. Kernels since 2.6 have these. */
+/**
+ * reads, merges, sectors, ms; the same of writes; in flight, ms busy, ms in queue. Kernels
+ * since 2.6 have these.
+ */
 const FIELDS = 11;
 
-/** The text of `/sys/block/<disk>/stat`; null when it is not what the kernel writes or too large to be exact. */
+/**
+ * The text of `/sys/block/<disk>/stat`; null when it is not what the kernel writes or too large to be exact.
+ */
 export function parseDiskStat(text: string): DiskCounters | null {
   const fields = text.trim().split(/\s+/);
   if (fields.length < FIELDS || !fields.every((field) => /^\d+$/.test(field))) return null;

@@ -12,8 +12,9 @@ export function systemUsers(holders: readonly Holder[]): Holder[] {
 }
 
 /**
- * The users for whose sake an export that is there already must lead to nothing: those that write to the disk,
- * or will. A process that only reads disturbs nobody, and what could not be looked at proves nothing. Pure.
+ * The users for whose sake an export that is there already must lead to nothing: those that write to
+ * the disk, or will. A process that only reads disturbs nobody, and what could not be looked at
+ * proves nothing. Pure.
  */
 export function systemWriters(holders: readonly Holder[]): Holder[] {
   return systemUsers(holders).filter(({ kind, readOnly }) => kind !== 'unknown' && readOnly !== true);
@@ -22,9 +23,9 @@ export function systemWriters(holders: readonly Holder[]): Holder[] {
 const PASSING: ReadonlySet<Holder['kind']> = new Set(['open', 'claimed', 'unknown']);
 
 /**
- * True when those who are in the way may all be gone in a moment: a worker of udev has the disk open, or claims
- * it; a process ended while it was looked at, or the node is not made yet; the process of a client that has left
- * an export still ends. Pure.
+ * True when those who are in the way may all be gone in a moment: a worker of udev has the disk open, or
+ * claims it; a process ended while it was looked at, or the node is not made yet; the process of a client
+ * that has left an export still ends. Pure.
  */
 export function mayPass(inTheWay: readonly Holder[]): boolean {
   return inTheWay.length > 0 && inTheWay.every(({ kind, leaving }) => leaving || PASSING.has(kind));
@@ -76,8 +77,8 @@ export async function settled<T, User>(
 }
 
 /**
- * Who uses these disks, by path. While the only users of one who forbid publishing it may be gone in a moment,
- * they are waited for.
+ * Who uses these disks, by path. While the only users of one who forbid publishing it may be gone in a
+ * moment, they are waited for.
  */
 export async function settledHolders(
   guest: Pick<Guest, 'holders'>,

@@ -54,8 +54,8 @@ export function verifyIdentity(
 }
 
 /**
- * Is it certain that this plug of the disk is in the guest no more? A diskseq is given once per boot. False where
- * plugs are not numbered, and after a reboot: the disk may have come back under another number. Pure.
+ * Is it certain that this plug of the disk is in the guest no more? A diskseq is given once per boot. False
+ * where plugs are not numbered, and after a reboot: the disk may have come back under another number. Pure.
  */
 export function plugHasLeft(
   { diskseq, bootId }: Pick<RecordedIdentity, 'diskseq' | 'bootId'>,
@@ -74,8 +74,8 @@ export function unchanged(device: Device, { devices }: Pick<DeviceSnapshot, 'dev
 }
 
 /**
- * Is this very plug of the disk in the guest, whatever it shows for a serial? The kernel shows none for a virtio disk
- * that fails every request. False where that cannot be known. Pure.
+ * Is this very plug of the disk in the guest, whatever it shows for a serial? The kernel shows none for a
+ * virtio disk that fails every request. False where that cannot be known. Pure.
  */
 export function plugIsHere(
   { diskseq, bootId }: Pick<RecordedIdentity, 'diskseq' | 'bootId'>,

@@ -27,8 +27,8 @@ const LINK = /^\/dev\/disk\/by-(?:path|id)\/[A-Za-z0-9#+.:=@_\\-]{1,200}$/;
 
 /**
  * Reads the list of own disks. A line is `serial <serial or volume id>` or a name below /dev/disk/by-path or
- * /dev/disk/by-id; `#` begins a comment. A letter (/dev/vdb) is no identity, and a file system's UUID or label
- * is copied with its content. Pure, never throws: lines that are not understood are named.
+ * /dev/disk/by-id; `#` begins a comment. A letter (/dev/vdb) is no identity, and a file system's UUID or
+ * label is copied with its content. Pure, never throws: lines that are not understood are named.
  *
  * @example
  * parseOwnDisks('serial 0f3c9a517be24d609a44 # database').disks;

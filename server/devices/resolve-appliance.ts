@@ -14,7 +14,9 @@ export interface ResolvedAppliance {
   readonly source: 'OMA_VM_ID' | 'ossea_configs' | 'smbios' | null;
   /** What the sources disagree about, in words; a source that is no UUID counts as a disagreement. */
   readonly conflicts: readonly string[];
-  /** The SMBIOS UUID where it is another than `vmId`: if CloudStack has a VM with it, this machine is that VM. */
+  /**
+   * The SMBIOS UUID where it is another than `vmId`: if CloudStack has a VM with it, this machine is that VM.
+   */
   readonly firmwareVmId: string | null;
 }
 

@@ -28,8 +28,8 @@ export function serialNames(volumeId: string, serial: string | null): boolean {
 }
 
 /**
- * Do two volumes have ids that begin alike, so that their disks may show one serial, as short as one may be cut? Ids
- * that CloudStack makes do not.
+ * Do two volumes have ids that begin alike, so that their disks may show one serial, as short as one may be
+ * cut? Ids that CloudStack makes do not.
  */
 export function shareSerial(volumeId: string, otherId: string): boolean {
   const shortest = (id: string) => expectedSerial(id).slice(0, SHORTEST);
@@ -48,9 +48,10 @@ export function plainSerial(serial: string): string {
 }
 
 /**
- * No disk of this guest that could be a volume's shows a serial: its disks are told apart by size and time alone. The
- * system's own disk proves nothing about others: it may have a serial where they get none. While no other has told
- * whether it has one, the system's is asked all the same: does it show one that CloudStack makes?
+ * No disk of this guest that could be a volume's shows a serial: its disks are told apart by size and
+ * time alone. The system's own disk proves nothing about others: it may have a serial where they get
+ * none. While no other has told whether it has one, the system's is asked all the same: does it show one
+ * that CloudStack makes?
  */
 export function lacksSerials(devices: readonly Pick<Device, 'serial' | 'serialState' | 'root'>[]): boolean {
   const told = devices.filter(

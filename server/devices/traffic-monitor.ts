@@ -11,9 +11,9 @@ interface MonitorParts {
 }
 
 /**
- * What flows to and from disks, by the kernel's counters: whichever program causes it. `sample` is called by the
- * device poll; every question looks once more. A disk is remembered by its plug, so one that gets the letter of
- * another begins anew.
+ * What flows to and from disks, by the kernel's counters: whichever program causes it. `sample` is called by
+ * the device poll; every question looks once more. A disk is remembered by its plug, so one that gets the
+ * letter of another begins anew.
  */
 export class TrafficMonitor {
   /** `lost`: its counters went backwards. */
@@ -48,9 +48,9 @@ export class TrafficMonitor {
   }
 
   /**
-   * The same for a decision that depends on silence. What a client has written may still be in the page cache,
-   * where no counter shows it; so a disk that looks idle is flushed, and looked at again. Unknown when the flush
-   * fails. Never throws.
+   * The same for a decision that depends on silence. What a client has written may still be in the page
+   * cache, where no counter shows it; so a disk that looks idle is flushed, and looked at again. Unknown when
+   * the flush fails. Never throws.
    */
   async settled(plug: Plug): Promise<Evidence<Traffic>> {
     const { counters, clock } = this.parts;

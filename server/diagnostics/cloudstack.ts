@@ -86,8 +86,8 @@ export async function checkCloudstack(parts: CheckParts): Promise<CloudReport> {
 }
 
 /**
- * The zone and the disk offering of the active row, by which callers create volumes: with one that CloudStack does not
- * have every create of theirs fails.
+ * The zone and the disk offering of the active row, by which callers create volumes: with one that CloudStack
+ * does not have every create of theirs fails.
  */
 async function unknownToCloudstack(
   cloud: DiagnosticCloud,

@@ -38,7 +38,10 @@ interface DiagnosticParts {
     readonly conflicts: readonly string[];
     readonly contradicted: string | null;
   };
-  /** Operations that may be bringing a disk into this guest now; none where another process owns the appliance. */
+  /**
+   * Operations that may be bringing a disk into this guest now; none where another process owns the
+   * appliance.
+   */
   attaching(): readonly Operation[];
   readonly deleteMode: DeleteMode;
   /** How much larger than the volume a device may be. */

@@ -6,9 +6,9 @@ import type { Logger } from '../core/log/logger';
 import type { ExportLinks } from './export-links';
 
 /**
- * Where exports that are closed led: their clients may still be there, also when the daemon was restarted. One link
- * each, in a folder from which nothing is served. Whoever has a device open is a client of the export that has it
- * now, or had it last.
+ * Where exports that are closed led: their clients may still be there, also when the daemon was restarted.
+ * One link each, in a folder from which nothing is served. Whoever has a device open is a client of the
+ * export that has it now, or had it last.
  */
 export class ClosedExports {
   constructor(

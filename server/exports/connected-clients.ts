@@ -39,8 +39,8 @@ export class ConnectedClients {
   }
 
   /**
-   * One handshake that also finds out which disk the server has open for it. A connection that stands by for it is
-   * used; where that leads to nothing, another one decides. Never throws.
+   * One handshake that also finds out which disk the server has open for it. A connection that stands by for
+   * it is used; where that leads to nothing, another one decides. Never throws.
    */
   async prove(name: string, port: number): Promise<ProbeResult> {
     const { standby } = this;
@@ -53,8 +53,8 @@ export class ConnectedClients {
   }
 
   /**
-   * Something will be proved in a moment: the server starts a process for us and greets, which takes longer than
-   * all that follows. It is asked for nothing, so it has no disk open.
+   * Something will be proved in a moment: the server starts a process for us and greets, which takes longer
+   * than all that follows. It is asked for nothing, so it has no disk open.
    */
   standBy(port: number): void {
     if (this.standby !== null) return;

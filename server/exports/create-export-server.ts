@@ -38,8 +38,9 @@ export function createExportServer(options: ExportServerOptions): ExportServer {
 }
 
 /**
- * Where systemd is to have the exports, this daemon runs in a sandbox that opens no disk for writing, and its end is
- * that of all it has started: an nbd-server of its own would serve everybody read-only, and cut its clients.
+ * Where systemd is to have the exports, this daemon runs in a sandbox that opens no disk for writing,
+ * and its end is that of all it has started: an nbd-server of its own would serve everybody read-only,
+ * and cut its clients.
  */
 function withoutUnit(socket: string): string {
   return (

@@ -25,16 +25,18 @@ export interface Places {
 type Disk = Pick<ExportTarget, 'devicePath' | 'dev' | 'diskseq'>;
 
 /**
- * The per-volume links `<run dir>/exports/<export name>` → `<run dir>/plugs/<diskseq>.vdX.<export name>` → `/dev/vdX`.
- * The server opens them for every client anew, so they decide which disk the next client gets; without them nobody
- * gets one. The second one is named after the plug, a number that is given once: whoever sees the disk leave can remove
- * it, whatever leads where by then, and a udev rule does so also while the daemon hangs or does not run. Where plugs
- * are not numbered there is the first one only, which leads to the disk (docs/reference/exports.md).
+ * The per-volume links `<run dir>/exports/<export name>` → `<run dir>/plugs/<diskseq>.vdX.<export name>` →
+ * `/dev/vdX`. The server opens them for every client anew, so they decide which disk the next client gets;
+ * without them nobody gets one. The second one is named after the plug, a number that is given once: whoever
+ * sees the disk leave can remove it, whatever leads where by then, and a udev rule does so also while the
+ * daemon hangs or does not run. Where plugs are not numbered there is the first one only, which leads to the
+ * disk (docs/reference/exports.md).
  *
- * Where the kernel itself makes the nodes (devtmpfs), the second link leads to `/dev/volume-daemon/<its own name>`, a
- * second name (hard link) of the disk's node: when the disk leaves, the kernel takes all rights from its node, whatever
- * it is called, before another disk can get the letter, and that one gets a node of its own. So a server without
- * CAP_DAC_OVERRIDE cannot open the next disk under the old export, not even before anybody has seen the disk leave.
+ * Where the kernel itself makes the nodes (devtmpfs), the second link leads to
+ * `/dev/volume-daemon/<its own name>`, a second name (hard link) of the disk's node: when the disk leaves,
+ * the kernel takes all rights from its node, whatever it is called, before another disk can get the letter,
+ * and that one gets a node of its own. So a server without CAP_DAC_OVERRIDE cannot open the next disk under
+ * the old export, not even before anybody has seen the disk leave.
  */
 export class ExportLinks {
   /** Of exports that can be written. */
@@ -67,14 +69,17 @@ export class ExportLinks {
   }
 
   /**
-   * Where the link was made to lead, also when that disk has left; null when there is none, or when it leads outside the
-   * device folder.
+   * Where the link was made to lead, also when that disk has left; null when there is none, or when it leads
+   * outside the device folder.
    */
   async read(name: string): Promise<string | null> {
     return (await this.follow(this.path({ name }))) ?? this.follow(this.path({ name, readOnly: true }));
   }
 
-  /** The plug (diskseq) for which the link was made; null when there is none, or when it leads to the disk itself. */
+  /**
+   * The plug (diskseq) for which the link was made; null when there is none, or when it leads to the disk
+   * itself.
+   */
   async plug(name: string): Promise<number | null> {
     const [plug] = await this.plugsOf(name);
     const [number] = /^\d+/.exec(basename(plug ?? '')) ?? [];
@@ -93,7 +98,9 @@ export class ExportLinks {
     return plug === null || (await textOf(plug)) === (await this.nodeOf(plug, target));
   }
 
-  /** Does the export exist already, and lead to this disk? An earlier version may have made it in another way. */
+  /**
+   * Does the export exist already, and lead to this disk? An earlier version may have made it in another way.
+   */
   async leadsTo(target: ExportTarget): Promise<boolean> {
     const plug = this.plugOf(target);
     const text = await textOf(this.path(target));
@@ -102,8 +109,8 @@ export class ExportLinks {
   }
 
   /**
-   * Verifies the device and points the link at it, atomically. Returns and throws as `verify`; EXPORT_CONFIG_FAILED
-   * when the link cannot be made.
+   * Verifies the device and points the link at it, atomically. Returns and throws as `verify`;
+   * EXPORT_CONFIG_FAILED when the link cannot be made.
    */
   async point(target: ExportTarget): Promise<string> {
     const { name, devicePath, readOnly = false } = target;
@@ -116,7 +123,8 @@ export class ExportLinks {
       if (before.includes(plug) && !(await isSameNode(plug, devicePath))) await this.remove(name);
       const leadsTo = (await this.nameNode(plug, devicePath)) ?? devicePath;
       await this.makePlug(plug, leadsTo).catch(configFailed(plug, 'made'));
-      // Whoever removes it when the disk leaves may have done so before it was there: that disk has gone by now.
+      // Whoever removes it when the disk leaves may have done so before it was there: that
+      // disk has gone by now.
       node = await this.verify(target).catch(async (error: unknown) => {
         await this.removePlug(plug);
         throw error;
@@ -124,7 +132,8 @@ export class ExportLinks {
       if (!(await isSameNode(leadsTo, devicePath)))
         throw notTheDevice(devicePath, 'another disk took its place meanwhile');
     }
-    // Made where nothing is served from: a crash may leave it there, and it leads to whatever disk gets the letter.
+    // Made where nothing is served from: a crash may leave it there, and it leads to whatever
+    // disk gets the letter.
     const temporary = join(this.places.runDir, `.${name}.new`);
     const make = async () => {
       await symlink(plug ?? devicePath, temporary);
@@ -156,8 +165,8 @@ export class ExportLinks {
   }
 
   /**
-   * Why the kernel does not end the exports of a disk that leaves, for people; null: it does. `isMendable`: it would,
-   * if the names could be made. A laboratory has nothing to say.
+   * Why the kernel does not end the exports of a disk that leaves, for people; null: it does. `isMendable`:
+   * it would, if the names could be made. A laboratory has nothing to say.
    */
   async withoutSecondNames(): Promise<{ readonly reason: string; readonly isMendable: boolean } | null> {
     if (this.places.devDir !== REAL_DEVICES) return null;
@@ -174,8 +183,9 @@ export class ExportLinks {
   }
 
   /**
-   * Whoever holds the socket: without its folder each nbdkit ends before it greets, and only a greeting lets the
-   * first link be made. After a boot nobody else has made them: they are in /run. Throws EXPORT_CONFIG_FAILED.
+   * Whoever holds the socket: without its folder each nbdkit ends before it greets, and only a greeting lets
+   * the first link be made. After a boot nobody else has made them: they are in /run. Throws
+   * EXPORT_CONFIG_FAILED.
    */
   async makeFolders(): Promise<void> {
     for (const folder of this.folders()) await makeFolder(folder).catch(configFailed(folder, 'made'));
@@ -183,8 +193,8 @@ export class ExportLinks {
 
   /**
    * At start: removes leftovers of a crash, links out of the device folder or to nothing, and whatever is no
-   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them. Not those of a
-   * folder that nobody looks at any more.
+   * link. Links to existing devices stay: a client may reconnect at any moment, and sync checks them. Not
+   * those of a folder that nobody looks at any more.
    */
   async sweep(): Promise<string[]> {
     const removed: string[] = [];
@@ -232,8 +242,8 @@ export class ExportLinks {
   }
 
   /**
-   * The device that this link names, by itself or by the name of a plug; null when it is none, or leads out of the
-   * device folder.
+   * The device that this link names, by itself or by the name of a plug; null when it is none, or leads out
+   * of the device folder.
    */
   async follow(path: string): Promise<string | null> {
     const text = await textOf(path);
@@ -241,7 +251,10 @@ export class ExportLinks {
     return device !== null && this.isDevicePath(device) ? device : null;
   }
 
-  /** The link between export and disk, of which there is one for each plug of a disk; null: plugs are not numbered. */
+  /**
+   * The link between export and disk, of which there is one for each plug of a disk; null:
+   * plugs are not numbered.
+   */
   private plugOf({ name, devicePath, diskseq = null }: ExportTarget): string | null {
     return diskseq === null ? null : join(this.plugs, `${diskseq}.${basename(devicePath)}.${name}`);
   }
@@ -273,8 +286,8 @@ export class ExportLinks {
   }
 
   /**
-   * The second name of the node, made where it is not there; null where that is not possible. It names a plug, so it is
-   * never turned to another node: an export may lead there. Throws DEVICE_IDENTITY_MISMATCH.
+   * The second name of the node, made where it is not there; null where that is not possible. It names a
+   * plug, so it is never turned to another node: an export may lead there. Throws DEVICE_IDENTITY_MISMATCH.
    */
   private async nameNode(plug: string, devicePath: string): Promise<string | null> {
     if (!(await this.canNameNodes())) return null;
@@ -309,7 +322,10 @@ export class ExportLinks {
     if (this.places.devDir === REAL_DEVICES) await unlink(secondName(plug)).catch(() => {});
   }
 
-  /** Those that no export leads through: of a crash, or of a disk that has left where no udev rule removes them. */
+  /**
+   * Those that no export leads through: of a crash, or of a disk that has left where no udev rule removes
+   * them.
+   */
   private async sweepPlugs(): Promise<void> {
     const used = new Set((await Promise.all((await this.names()).map((name) => this.plugsOf(name)))).flat());
     for (const name of await entries(this.plugs)) {
@@ -336,7 +352,10 @@ async function isSameNode(path: string, other: string): Promise<boolean> {
   return first != null && first === second;
 }
 
-/** Does the kernel make the nodes in this folder, and end them with their disks? A container has nodes of its own. */
+/**
+ * Does the kernel make the nodes in this folder, and end them with their disks? A container
+ * has nodes of its own.
+ */
 async function isKernelsOwn(folder: string): Promise<boolean> {
   const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8').catch(() => ''));
   return mounts.findLast(({ target }) => target === folder)?.type === 'devtmpfs';

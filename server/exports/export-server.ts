@@ -54,17 +54,20 @@ export interface ExportServer {
   portOf(access: { readonly readOnly?: boolean }): number;
   /**
    * Makes the volume reachable under its name and proves it with a handshake (name, size, whether it can be
-   * written, and where the kernel shows it, the disk). Idempotent; concurrent calls share one reload. An export
-   * that was writable becomes read-only and the other way round: new clients get in the new way only. After
-   * EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk can be served.
+   * written, and where the kernel shows it, the disk). Idempotent; concurrent calls share one reload. An
+   * export that was writable becomes read-only and the other way round: new clients get in the new way only.
+   * After EXPORT_CONFIG_FAILED or EXPORT_SERVER_UNHEALTHY no wrong disk can be served.
    */
   publish(target: ExportTarget): Promise<void>;
   /**
-   * New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients; with
-   * `published`, of `list`, nothing is done when the name was published for something else since then.
+   * New connections fail once this resolves. Idempotent, also for a missing export. `force` cuts clients;
+   * with `published`, of `list`, nothing is done when the name was published for something else since then.
    */
   withdraw(name: string, options?: { force?: boolean; published?: ExportTarget | null }): Promise<void>;
-  /** A hint that something will be published in a moment. Does nothing that could be noticed, and never throws. */
+  /**
+   * A hint that something will be published in a moment. Does nothing that could be noticed, and never
+   * throws.
+   */
   anticipate?(): void;
   /** What is configured (links, and files of nbd-server), whether or not the server answers. */
   list(): Promise<ConfiguredExport[]>;
@@ -96,7 +99,9 @@ export interface ConfiguredExport {
   readonly volumeId: string;
   /** Where the link points now, null when there is no link (fails closed). */
   readonly target: string | null;
-  /** The plug of the disk (diskseq) for which the link was made, by whichever process; null: it does not say. */
+  /**
+   * The plug of the disk (diskseq) for which the link was made, by whichever process; null: it does not say.
+   */
   readonly plug: number | null;
   /** What this process has published it for; null: an earlier one has. */
   readonly published: ExportTarget | null;

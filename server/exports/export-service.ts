@@ -69,8 +69,8 @@ export class ExportService {
   }
 
   /**
-   * Those of volumes that are mapped to this VM; all while it is not known which VM this is. Another appliance with the
-   * same database has exports of its own there. Throws DATABASE_UNAVAILABLE.
+   * Those of volumes that are mapped to this VM; all while it is not known which VM this is. Another
+   * appliance with the same database has exports of its own there. Throws DATABASE_UNAVAILABLE.
    */
   async listHere(): Promise<ExportRecord[]> {
     const records = await this.list({});
@@ -132,8 +132,8 @@ export class ExportService {
   }
 
   /**
-   * Withdraws it; fine when there is none, and when it is another appliance's: only its own daemon closes that one.
-   * DEVICE_IN_USE while a client is connected and `force` is false.
+   * Withdraws it; fine when there is none, and when it is another appliance's: only its own daemon closes
+   * that one. DEVICE_IN_USE while a client is connected and `force` is false.
    */
   async withdraw(
     volumeId: string,

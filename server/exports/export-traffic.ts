@@ -62,7 +62,9 @@ export class ExportTraffic {
     this.readAt = null;
   };
 
-  /** Called with an export while bytes flow, at most once in LIMITS.TRAFFIC_EVENT_MS, and once when they stop. */
+  /**
+   * Called with an export while bytes flow, at most once in LIMITS.TRAFFIC_EVENT_MS, and once when they stop.
+   */
   onFlow(listener: (active: ActiveExport) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

@@ -47,9 +47,9 @@ export interface Declared {
 export type Prove = () => Promise<ProbeResult>;
 
 /**
- * What export servers have in common that open the link of a volume for every client anew and give each client
- * a process of its own. Publish: verify the disk, make the link, prove it by a handshake. Withdraw: remove the
- * link (docs/reference/exports.md).
+ * What export servers have in common that open the link of a volume for every client anew and give each
+ * client a process of its own. Publish: verify the disk, make the link, prove it by a handshake. Withdraw:
+ * remove the link (docs/reference/exports.md).
  */
 export abstract class LinkedExports implements ExportServer {
   abstract readonly kind: 'nbdkit' | 'nbd-server';
@@ -207,8 +207,8 @@ export abstract class LinkedExports implements ExportServer {
   }
 
   /**
-   * After a failed publish no wrong disk can be served. What was right before stays when the server merely did
-   * not answer, and so does what somebody else has published meanwhile.
+   * After a failed publish no wrong disk can be served. What was right before stays when the server merely
+   * did not answer, and so does what somebody else has published meanwhile.
    */
   private async undo(target: ExportTarget, before: Declared | null, seen: ProbeResult | null): Promise<void> {
     const { name } = target;
@@ -222,8 +222,9 @@ export abstract class LinkedExports implements ExportServer {
   }
 
   /**
-   * Removes what lets clients in. Returns the device on which those are who were let in; null where it is the device
-   * of another export by now. It is noted first: what fails here is tried again, perhaps by another process.
+   * Removes what lets clients in. Returns the device on which those are who were let in; null where
+   * it is the device of another export by now. It is noted first: what fails here is tried again,
+   * perhaps by another process.
    */
   private async shut(name: string): Promise<string | null> {
     const link = await this.links.read(name);

@@ -5,9 +5,9 @@ import type { ConfiguredExport, ExportServer } from './export-server';
 const message = 'exports are off (NBD_BACKEND=none)';
 
 /**
- * NBD_BACKEND=none: hosts without NBD. Attach completes without an export. Links that were made before exports were
- * switched off are listed, so that sync closes them: a server that still runs would follow them to whatever disk gets
- * the letter.
+ * NBD_BACKEND=none: hosts without NBD. Attach completes without an export. Links that were made before
+ * exports were switched off are listed, so that sync closes them: a server that still runs would follow them
+ * to whatever disk gets the letter.
  */
 export function noExports(port: number, links: ExportLinks | null = null): ExportServer {
   const left = async (name: string): Promise<ConfiguredExport[]> => {

@@ -12,8 +12,9 @@ interface GuardParts {
   readonly clock: Clock;
   readonly tracing: Tracing;
   /**
-   * Asked before the look: tells afterwards whether this daemon has owned the appliance all the time. A process
-   * that stood still wakes with what it had decided before, and the next owner may have decided otherwise.
+   * Asked before the look: tells afterwards whether this daemon has owned the appliance all the
+   * time. A process that stood still wakes with what it had decided before, and the next owner may
+   * have decided otherwise.
    */
   readonly tenure: () => () => boolean;
   /** True while an operation works on the volume that is not the one which publishes. */
@@ -23,14 +24,14 @@ interface GuardParts {
 }
 
 /**
- * The same export server, which publishes no disk that the system uses: whoever publishes, and however long ago
- * the disk was found, its users are looked at right before. The look may take seconds; what else forbids it is
- * asked afterwards: that this daemon owns the appliance still, and that no operation has begun to work on the
- * volume, perhaps to take its disk away. A proxy, so that nobody who has the server can go around it and everything
- * else it can do stays as it is.
+ * The same export server, which publishes no disk that the system uses: whoever publishes, and however long
+ * ago the disk was found, its users are looked at right before. The look may take seconds; what else forbids
+ * it is asked afterwards: that this daemon owns the appliance still, and that no operation has begun to work
+ * on the volume, perhaps to take its disk away. A proxy, so that nobody who has the server can go around it
+ * and everything else it can do stays as it is.
  *
- * `publish` also throws DEVICE_IN_USE, VOLUME_BUSY, and DEVICE_IDENTITY_MISMATCH when the disk has gone; `publish`
- * and `withdraw` LEASE_LOST.
+ * `publish` also throws DEVICE_IN_USE, VOLUME_BUSY, and DEVICE_IDENTITY_MISMATCH when the disk has gone;
+ * `publish` and `withdraw` LEASE_LOST.
  */
 export function guardPublishing(server: ExportServer, parts: GuardParts): ExportServer {
   const { tracing, tenure, isTaken, handsOff } = parts;
@@ -87,7 +88,9 @@ async function requireUnused({ guest, watcher, clock }: GuardParts, target: Expo
   );
 }
 
-/** The disk that was verified; where plugs are not numbered, only its serial tells it from the next one there. */
+/**
+ * The disk that was verified; where plugs are not numbered, only its serial tells it from the next one there.
+ */
 function requireDisk(
   { name, volumeId, devicePath, diskseq }: ExportTarget,
   { devices }: Pick<DeviceSnapshot, 'devices'>,

@@ -19,7 +19,10 @@ const run = promisify(execFile);
 export interface ServerProcessOptions extends NbdAddress {
   /** For messages. */
   readonly name: string;
-  /** systemd unit, or null: the daemon starts the process itself. A socket has the port before any process runs. */
+  /**
+   * systemd unit, or null: the daemon starts the process itself. A socket has the port before any process
+   * runs.
+   */
   readonly unit: string | null;
   readonly pidFile: string;
   readonly isOurs: (pid: number) => boolean;
@@ -38,9 +41,9 @@ export interface ServerProcessOptions extends NbdAddress {
 }
 
 /**
- * The process that listens for clients of exports and outlives this daemon: it is found again by its pid file or
- * its command line, started where it is missing, and restarted without cutting clients. Signals go only to a
- * process that is certainly it: a pid file may be wrong (docs/reference/exports.md).
+ * The process that listens for clients of exports and outlives this daemon: it is found again by its pid file
+ * or its command line, started where it is missing, and restarted without cutting clients. Signals go only to
+ * a process that is certainly it: a pid file may be wrong (docs/reference/exports.md).
  */
 export class ServerProcess {
   private readonly queue = new KeyedMutex();
@@ -88,8 +91,9 @@ export class ServerProcess {
   }
 
   /**
-   * Replaces those that an earlier daemon has started with other settings, on whatever port: they would keep a door
-   * open that was to be closed. Asked to end, a process ends its twin, and no client. Throws EXPORT_SERVER_UNHEALTHY.
+   * Replaces those that an earlier daemon has started with other settings, on whatever port: they would keep
+   * a door open that was to be closed. Asked to end, a process ends its twin, and no client. Throws
+   * EXPORT_SERVER_UNHEALTHY.
    */
   replaceOutdated(): Promise<void> {
     return this.queue.run('process', async () => {
@@ -108,8 +112,9 @@ export class ServerProcess {
   }
 
   /**
-   * A new process while those that serve clients carry on. Only this one is killed, and with SIGKILL: on SIGTERM
-   * an nbd-server ends its children, too. Resolves when the port answers. Throws EXPORT_SERVER_UNHEALTHY.
+   * A new process while those that serve clients carry on. Only this one is killed, and with SIGKILL: on
+   * SIGTERM an nbd-server ends its children, too. Resolves when the port answers. Throws
+   * EXPORT_SERVER_UNHEALTHY.
    */
   restart(): Promise<void> {
     return this.queue.run('process', async () => {
@@ -126,8 +131,8 @@ export class ServerProcess {
   }
 
   /**
-   * Starts it until it is there: an nbd-server reports success before it binds, and then ends silently when the
-   * port is taken, as it is for a moment by a child that its killed predecessor had just forked.
+   * Starts it until it is there: an nbd-server reports success before it binds, and then ends silently when
+   * the port is taken, as it is for a moment by a child that its killed predecessor had just forked.
    */
   private async untilServing(): Promise<void> {
     const { unit, pidFile, logger, name } = this.options;

@@ -3,8 +3,8 @@ import { settled } from '../devices/disk-users';
 import type { ExportClients, ExportServer } from './export-server';
 
 /**
- * Who is connected to an export, in words. While nobody is but those who are leaving, they are waited for, for up
- * to LIMITS.HOLDER_PASSES_MS; who has not ended by then counts, because the disk is still open.
+ * Who is connected to an export, in words. While nobody is but those who are leaving, they are waited for,
+ * for up to LIMITS.HOLDER_PASSES_MS; who has not ended by then counts, because the disk is still open.
  */
 export async function whoStays(
   { server, clock }: { readonly server: Pick<ExportServer, 'clients'>; readonly clock: Clock },

@@ -7,9 +7,9 @@ export type SyncTaskResult = { readonly payload: object; readonly report: SyncRe
 
 /**
  * Runs the task sync:force. Nitro runs only one task of a name at a time and gives a second caller the result
- * of the first, whatever the second asked for. That run has begun before the second asked: it may be a dry one, and it
- * may have looked before whatever it was that made the second ask. So the second gets a run of its own, which the
- * daemon queues behind the other.
+ * of the first, whatever the second asked for. That run has begun before the second asked: it may be a dry
+ * one, and it may have looked before whatever it was that made the second ask. So the second gets a run of
+ * its own, which the daemon queues behind the other.
  * Errors: STARTING, STANDBY, STOPPING and those of the sync itself.
  */
 export async function forceSync(

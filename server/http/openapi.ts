@@ -222,8 +222,8 @@ function reference(schema: z.ZodType): Json {
 }
 
 /**
- * Replies may get further fields: a later version adds some, and `ignored` joins those of every change, which a
- * schema that is closed would forbid.
+ * Replies may get further fields: a later version adds some, and `ignored` joins those of every change, which
+ * a schema that is closed would forbid.
  */
 const REPLIES = {
   io: 'output',

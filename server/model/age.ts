@@ -27,15 +27,18 @@ export function whyClocksDiffer(databaseNowMs: number, localNowMs: number): stri
   return `the clock of the database (${theirs}) and of this machine (${ours}) do not agree`;
 }
 
-/** When an operation was accepted, ms, by the clock of the machine and by that of the database (null: not known). */
+/**
+ * When an operation was accepted, ms, by the clock of the machine and by that of the database (null: not
+ * known).
+ */
 export interface AcceptedAt {
   readonly localMs: number;
   readonly databaseMs: number | null;
 }
 
 /**
- * May an Idempotency-Key be forgotten, with the operation that it named? Only when its age is certain: by both
- * clocks, then and now, which agree, and neither was set meanwhile.
+ * May an Idempotency-Key be forgotten, with the operation that it named? Only when its age is certain: by
+ * both clocks, then and now, which agree, and neither was set meanwhile.
  */
 export function hasKeyExpired(
   { localMs, databaseMs }: AcceptedAt,

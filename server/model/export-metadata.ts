@@ -23,7 +23,9 @@ export function isWithdrawn({ metadata }: Described): boolean {
   return metadata.withdrawn === 'true';
 }
 
-/** The export as answers show it: one that was withdrawn on purpose is none, though its row remembers that. */
+/**
+ * The export as answers show it: one that was withdrawn on purpose is none, though its row remembers that.
+ */
 export function shownExport(record: ExportRecord | null): ExportRecord | null {
   return record === null || isWithdrawn(record) ? null : record;
 }

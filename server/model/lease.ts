@@ -19,8 +19,8 @@ import { LIMITS } from '../core/limits';
  *
  * Why there are never two owners: an owner counts by its own monotonic clock from the moment it *sent* a
  * renewal, a standby by its own from the moment it has *seen* one, which is later, and the owner stops first
- * (LEASE_HOLD_MS < LEASE_MS). A take-over names the row as it was judged, so that a renewal in between makes it
- * fail. None of this needs two clocks to agree, only to run equally fast within the difference of the two.
+ * (LEASE_HOLD_MS < LEASE_MS). A take-over names the row as it was judged, so that a renewal in between makes
+ * it fail. None of this needs two clocks to agree, only to run equally fast within the difference of the two.
  *
  * The database's clock is a second witness, never the only one: set forward it would end leases that are
  * renewed, and the nodes of a cluster have a clock each. Set back, it would keep a dead owner's lease for as
@@ -57,8 +57,8 @@ export interface Owner {
 export type LastWritten = Pick<Owner, 'epoch' | 'renewals'>;
 
 /**
- * Whether the row is from before what is known to have been written: the database is a backup, or a replica that lacks
- * the end. Both numbers only ever grow.
+ * Whether the row is from before what is known to have been written: the database is a backup, or a replica
+ * that lacks the end. Both numbers only ever grow.
  */
 export function isOlderThan(row: LastWritten, known: LastWritten): boolean {
   return row.epoch === known.epoch ? row.renewals < known.renewals : row.epoch < known.epoch;

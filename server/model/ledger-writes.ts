@@ -46,7 +46,9 @@ export interface Claimed {
   readonly journal: readonly JournalEntry[];
 }
 
-/** What one write adds to an operation: journal entries, changes of its row, effects on mappings and exports. */
+/**
+ * What one write adds to an operation: journal entries, changes of its row, effects on mappings and exports.
+ */
 export interface OperationChange {
   /**
    * Sequence of the last journal entry the writer has seen. It makes an append safe to repeat: after a lost
@@ -56,7 +58,9 @@ export interface OperationChange {
   readonly entries: NewJournalEntry[];
   /** All entries up to `after`, from a writer that has them: an end need not read them again. */
   readonly journal?: readonly JournalEntry[];
-  /** Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is. */
+  /**
+   * Wall clock ms of the entries, and of the row when it changes: an entry by itself leaves the row as it is.
+   */
   readonly at: number;
   /**
    * A create has learned its volume and joins that volume's queue. Refused with VOLUME_BUSY while another

@@ -20,8 +20,8 @@ export type MappingPlace = Pick<Mapping, 'devicePath' | 'volumeId'>;
 
 /**
  * The ledger port: everything durable that the domain needs. Implemented by MySQL/MariaDB
- * (../database/mysql-ledger.ts) and, for tests and simulation, in memory (lab/ledger); one contract suite tests
- * both.
+ * (../database/mysql-ledger.ts) and, for tests and simulation, in memory (lab/ledger); one
+ * contract suite tests both.
  *
  * Errors: DATABASE_UNAVAILABLE when the database is away, VOLUME_BUSY (of `append`) while another operation
  * executes on the volume: in both cases the caller may wait and repeat (`mayRepeat`). LEASE_LOST when the
@@ -36,9 +36,9 @@ export interface Ledger {
   // ---- one writer ---------------------------------------------------------------------------------------
   /**
    * Makes this process the owner of the appliance until LIMITS.LEASE_MS from now by the database's clock:
-   * raises the epoch and records the owner. Only while the row is still as `claim.seen`, otherwise LEASE_LOST;
-   * without a claim whatever the row says. Operations left `executing` by an earlier epoch are resumed by
-   * `resumable`.
+   * raises the epoch and records the owner. Only while the row is still as `claim.seen`, otherwise
+   * LEASE_LOST; without a claim whatever the row says. Operations left `executing` by an earlier epoch are
+   * resumed by `resumable`.
    *
    * @example
    * const seen = await ledger.readOwner(applianceId);
@@ -48,14 +48,14 @@ export interface Ledger {
   /** Who owns the appliance by the row, or null when nobody ever did. May be old by what is on its way. */
   readOwner(applianceId: string): Promise<Owner | null>;
   /**
-   * The same of the appliance of another daemon, after everything that any node of a cluster had committed before: who
-   * asks makes no write of it that fails where the row has changed.
+   * The same of the appliance of another daemon, after everything that any node of a cluster had committed
+   * before: who asks makes no write of it that fails where the row has changed.
    */
   readNeighbour(applianceId: string): Promise<Owner | null>;
   /**
-   * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over, or another
-   * process renews under this very epoch: a copy of this one, as a snapshot of the machine with its memory makes it.
-   * Resolves with the number of this renewal (Owner.renewals).
+   * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over,
+   * or another process renews under this very epoch: a copy of this one, as a snapshot of the machine with
+   * its memory makes it. Resolves with the number of this renewal (Owner.renewals).
    */
   renewLease(epoch: Epoch): Promise<number>;
   /** Lets the next owner begin at once. Nothing when another owner has taken over. */
@@ -68,8 +68,8 @@ export interface Ledger {
    * - same idempotency key, same body hash → `replayed`; other hash → IDEMPOTENCY_KEY_REUSED
    * - identical (type, VM and body) to the *last* unfinished operation on that volume → `joined` (only the
    *   last: detach → attach → detach must stay three operations); a create joins any unfinished create with
-   *   the same body; an operation whose cancellation was requested is not joined, nor one under another key; one
-   *   without a key takes that of the request
+   *   the same body; an operation whose cancellation was requested is not joined, nor one under another key;
+   *   one without a key takes that of the request
    * - LIMITS.PENDING_MAX waiting already → QUEUE_FULL
    */
   accept<T extends OperationType>(epoch: Epoch, input: NewOperation<T>): Promise<Accepted>;
@@ -83,8 +83,8 @@ export interface Ledger {
   listOperations(filter: OperationFilter): Promise<Operation[]>;
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
-   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs. One whose
-   * status is not understood is held first, and is among them.
+   * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs. One
+   * whose status is not understood is held first, and is among them.
    */
   resumable(epoch: Epoch): Promise<Operation[]>;
   /**
@@ -100,11 +100,14 @@ export interface Ledger {
    * while the row is `executing` under this epoch; otherwise LEASE_LOST and nothing is written.
    */
   append(epoch: Epoch, operationId: string, change: OperationChange): Promise<JournalEntry[]>;
-  /** A pending operation is cancelled at once; of an executing one the request is noted, with who asked first. */
+  /**
+   * A pending operation is cancelled at once; of an executing one the request is noted, with who asked first.
+   */
   requestCancel(epoch: Epoch, operationId: string, caller?: Caller | null): Promise<CancelOutcome>;
   /**
-   * From now on nobody runs this executing operation, until somebody decides (`retryHeld`, `abandonHeld`): its
-   * row or its journal is not understood. It goes on blocking its volume, because its effects are not known.
+   * From now on nobody runs this executing operation, until somebody decides (`retryHeld`,
+   * `abandonHeld`): its row or its journal is not understood. It goes on blocking its volume, because its
+   * effects are not known.
    */
   hold(epoch: Epoch, operationId: string, reason: string): Promise<void>;
   /**
@@ -118,7 +121,8 @@ export interface Ledger {
    * A held operation ends as `failed` with OPERATION_ABANDONED; its error says what it may have left, its
    * journal who asked. Nothing is undone.
    *
-   * @param because for one of an appliance without a daemon: why it ends although it executes or waits and is not held
+   * @param because for one of an appliance without a daemon: why it ends although it executes or
+   * waits and is not held
    */
   abandonHeld(
     epoch: Epoch,
@@ -133,7 +137,10 @@ export interface Ledger {
   openJobs(volumeId: string): Promise<OpenJob[]>;
   /** Volumes with such a job that may still attach them to this VM. */
   volumesStillComing(vmId: string): Promise<string[]>;
-  /** Journals how an open job has ended, so that nobody waits for it again; returns the entry, if it is a new one. */
+  /**
+   * Journals how an open job has ended, so that nobody waits for it again; returns the entry, if it is a new
+   * one.
+   */
   settleOpenJob(epoch: Epoch, job: OpenJob, data: JsonObject): Promise<JournalEntry[]>;
 
   // ---- mappings and exports -----------------------------------------------------------------------------
@@ -147,8 +154,8 @@ export interface Ledger {
    */
   isWorkedOn(volumeId: string, sinceEntry: number): Promise<boolean>;
   /**
-   * The operations, of any appliance, that block these volumes: what waits for one of them begins after its end. Those
-   * of the daemon before this one block nothing.
+   * The operations, of any appliance, that block these volumes: what waits for one of them begins after its
+   * end. Those of the daemon before this one block nothing.
    */
   executingOn(volumeIds: readonly string[]): Promise<Map<string, Blocker>>;
   readMapping(volumeId: string): Promise<Mapping | null>;
@@ -162,7 +169,8 @@ export interface Ledger {
   pageOfMappings(limit: number, after: MappingPlace | null): Promise<Mapping[]>;
   readExport(volumeId: string): Promise<ExportRecord | null>;
   /**
-   * What the database has of each of these volumes, for a page of a list; a volume without a row has no entry.
+   * What the database has of each of these volumes, for a page of a list; a volume without a row has no
+   * entry.
    *
    * @example
    * const rows = await ledger.readVolumeRows([volumeId]);
@@ -171,8 +179,8 @@ export interface Ledger {
   readVolumeRows(volumeIds: readonly string[]): Promise<Map<string, VolumeRows>>;
   /**
    * Which of these volumes are proven to be ours: a completed operation in this database, of whatever daemon,
-   * has created or attached them, a mapping or an export names them, or the hub has them in its table. A name,
-   * an owner or an attempt proves nothing. `prune` keeps what proves it.
+   * has created or attached them, a mapping or an export names them, or the hub has them in its table. A
+   * name, an owner or an attempt proves nothing. `prune` keeps what proves it.
    *
    * @example
    * const own = await ledger.ownVolumes([volumeId]);
@@ -206,19 +214,19 @@ export interface Ledger {
   // ---- figures and housekeeping -------------------------------------------------------------------------
   counts(applianceId?: string): Promise<OperationCounts>;
   /**
-   * Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. Kept is what
-   * is still relied on, whatever its age:
+   * Deletes operations that ended long ago, at most `limit`; nothing when the clocks do not agree. Kept is
+   * what is still relied on, whatever its age:
    * - what was accepted after an operation that has not ended: it may wait for it, or hold its key
    * - operations with a job that may still act (`openJobs`)
-   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as well;
-   *   one into the trash is none
+   * - of every volume the last proof that it is ours (`ownVolumes`), until its deletion has become old as
+   *   well; one into the trash is none
    */
   prune(epoch: Epoch, pruning: Pruning): Promise<Pruned>;
   /** Cheap round trip; throws DATABASE_UNAVAILABLE. */
   ping(): Promise<void>;
   /**
-   * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`), writes
-   * under that epoch. Resolves with the database's wall clock, ms. Throws DATABASE_UNAVAILABLE.
+   * Finds out whether work is possible, by doing what it does: reads our tables and, as owner (`epoch`),
+   * writes under that epoch. Resolves with the database's wall clock, ms. Throws DATABASE_UNAVAILABLE.
    */
   probe(epoch: Epoch | null): Promise<number>;
 }

@@ -30,7 +30,9 @@ export class OperationEvents {
     }
   }
 
-  /** Above this id the journal may have entries that nobody was told of; null before the first was published. */
+  /**
+   * Above this id the journal may have entries that nobody was told of; null before the first was published.
+   */
   get toldUpTo(): number | null {
     return this.upTo;
   }
@@ -55,8 +57,8 @@ export class OperationEvents {
   }
 
   /**
-   * The entries below this id that a reader who got no further may not have seen: ids are given before a write is
-   * committed, and one that had to wait for a lock is published after others with greater ids.
+   * The entries below this id that a reader who got no further may not have seen: ids are given before a
+   * write is committed, and one that had to wait for a lock is published after others with greater ids.
    */
   overtaken(id: number): JournalEntry[] {
     return this.late.filter(({ entry, newest }) => entry.id < id && id <= newest).map(({ entry }) => entry);

@@ -194,7 +194,8 @@ interface OperationFields extends Nullable<Caller> {
   readonly updatedAt: number;
   readonly completedAt: number | null;
   /**
-   * Why nobody runs it, or why its row cannot be trusted; null when neither. Released by `retry` or `abandon`.
+   * Why nobody runs it, or why its row cannot be trusted; null when neither. Released by
+   * `retry` or `abandon`.
    */
   readonly held: string | null;
 }
@@ -298,8 +299,8 @@ export interface JournalEntry {
   /** Wall clock ms. */
   readonly at: number;
   /**
-   * Why this version does not understand the entry; it then has the state `note`, and its data is what the row
-   * holds. Nobody may act on a journal with such an entry.
+   * Why this version does not understand the entry; it then has the state `note`, and its data is what the
+   * row holds. Nobody may act on a journal with such an entry.
    */
   readonly unreadable?: string;
 }

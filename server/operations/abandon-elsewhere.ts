@@ -16,14 +16,15 @@ interface Parts {
 const ABANDONS = 'abandons operation';
 
 /**
- * Ends an operation that another appliance was executing, or had not begun, and that nobody will continue: an
- * appliance that was built anew has another VM id. The volume of what it executes would stay blocked for ever, and
- * sync leaves a volume alone for which anything waits. Only when the daemon of that appliance does not run, by the
- * rule of a take-over (../model/lease.ts), which may take as long as a lease lasts. It is written as the owner of that
- * appliance, so that a daemon that comes back has lost the lease and writes nothing late.
+ * Ends an operation that another appliance was executing, or had not begun, and that nobody will continue:
+ * an appliance that was built anew has another VM id. The volume of what it executes would stay blocked
+ * for ever, and sync leaves a volume alone for which anything waits. Only when the daemon of that
+ * appliance does not run, by the rule of a take-over (../model/lease.ts), which may take as long as a
+ * lease lasts. It is written as the owner of that appliance, so that a daemon that comes back has lost the
+ * lease and writes nothing late.
  *
- * Throws OPERATION_NOT_HELD when that daemon runs, or comes back at this moment, or somebody else ends operations of
- * that appliance at this moment.
+ * Throws OPERATION_NOT_HELD when that daemon runs, or comes back at this moment, or somebody else ends
+ * operations of that appliance at this moment.
  */
 export async function abandonElsewhere(
   { ledger, clock, stopping, neighbours }: Parts,

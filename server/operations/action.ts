@@ -49,8 +49,8 @@ export type Action =
   | { readonly do: 'read-parts'; readonly step: Step; readonly operationIds: readonly string[] }
   | { readonly do: 'await-device'; readonly volume: CloudVolume; readonly timeoutMs: number }
   /**
-   * `leaves`: the volume is to be nowhere, or at another VM. Then a disk that may be it counts as well; one that is
-   * attached here is told from an older disk by its arrival.
+   * `leaves`: the volume is to be nowhere, or at another VM. Then a disk that may be it counts as well; one
+   * that is attached here is told from an older disk by its arrival.
    */
   | {
       readonly do: 'await-gone';
@@ -60,8 +60,8 @@ export type Action =
     }
   // Calls to CloudStack, each between a journaled intent and a journaled answer
   /**
-   * `data` says what the call is about; the guards of every send are compared with it. `checked` is the result
-   * of a step `check` that is journaled with it.
+   * `data` says what the call is about; the guards of every send are compared with it. `checked` is the
+   * result of a step `check` that is journaled with it.
    */
   | {
       readonly do: 'intend';
@@ -162,8 +162,8 @@ export function done<R>(result: R): Done<R> {
 }
 
 /**
- * Decides to fail: journaled first, so that a crash in the middle of the undo continues with the undo. `more` is
- * remembered for it, and told nobody.
+ * Decides to fail: journaled first, so that a crash in the middle of the undo continues with the undo. `more`
+ * is remembered for it, and told nobody.
  */
 export function giveUp(
   code: ErrorCode,

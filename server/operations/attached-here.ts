@@ -14,11 +14,11 @@ interface Witnesses {
 
 /**
  * The data volumes that may be attached to this guest: a new disk without a serial may be any of them. They
- * are those that CloudStack lists, those that an operation of ours asked for without a good end while CloudStack
- * does not show them, because a list that leaves a volume out is no proof that its disk will not come, and those
- * whose attach was given up while its job is open, because it may still plug their disk whatever CloudStack shows
- * of them. The size of a volume that is not shown is not known. Not read where disks have serials. Throws
- * CloudError and DATABASE_UNAVAILABLE.
+ * are those that CloudStack lists, those that an operation of ours asked for without a good end while
+ * CloudStack does not show them, because a list that leaves a volume out is no proof that its disk will not
+ * come, and those whose attach was given up while its job is open, because it may still plug their disk
+ * whatever CloudStack shows of them. The size of a volume that is not shown is not known. Not read where
+ * disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,
@@ -45,8 +45,8 @@ export async function attachedHere(
 }
 
 /**
- * The other volumes that CloudStack says are attached to this guest and whose disks have the same serial, mapped or
- * not: asked for where nothing else proves whose disk it is (`unproven`). Throws CloudError.
+ * The other volumes that CloudStack says are attached to this guest and whose disks have the same serial,
+ * mapped or not: asked for where nothing else proves whose disk it is (`unproven`). Throws CloudError.
  */
 export async function sharingSerial(
   cloud: Pick<Cloud, 'listVolumes'>,

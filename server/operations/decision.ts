@@ -17,8 +17,9 @@ import type { Journal, Plug } from './journal';
 
 /**
  * The vocabulary of "decide, then act": a decision takes a `Situation` and returns the next `Action`
- * (./action.ts); the engine performs it, adds what it learned to the facts or the journal, and asks again. A decision has no
- * effects, so every crash point can be a table row in a unit test, and the simulation runs the same code.
+ * (./action.ts); the engine performs it, adds what it learned to the facts or the journal, and asks
+ * again. A decision has no effects, so every crash point can be a table row in a unit test, and the
+ * simulation runs the same code.
  */
 export interface Situation<T extends OperationType = OperationType> {
   readonly operation: OperationOf<T>;
@@ -60,9 +61,9 @@ export interface VmDisk extends CloudVolume {
 }
 
 /**
- * A VM with such a disk is not destroyed. Its root disk goes with it only when it came with it: CloudStack makes
- * both in one step, while a migrated disk is older than the VM that gets it. That no row names a root disk
- * proves nothing, because the rows may have been pruned, or be in another database.
+ * A VM with such a disk is not destroyed. Its root disk goes with it only when it came with it: CloudStack
+ * makes both in one step, while a migrated disk is older than the VM that gets it. That no row names a root
+ * disk proves nothing, because the rows may have been pruned, or be in another database.
  */
 export function outlivesItsVm({ type, ours, created }: VmDisk, vm: Pick<CloudVm, 'created'>): boolean {
   if (type !== 'ROOT' || ours === true || created === null || vm.created === null) return true;
@@ -108,7 +109,10 @@ export interface Facts {
   readonly mapping?: Evidence<Mapping>;
   /** Read with the mapping: an export of the volume leads to a disk of this guest, whatever the rows say. */
   readonly exported?: boolean;
-  /** By VM, of those that were asked about: its daemon, or null when none ever ran there; see Guards.neighbour. */
+  /**
+   * By VM, of those that were asked about: its daemon, or null when none ever ran there; see
+   * Guards.neighbour.
+   */
   readonly neighbours?: ReadonlyMap<string, Neighbour | null>;
   readonly obstacles?: {
     /** Jobs of earlier operations on the volume that may still have an effect. */
@@ -201,16 +205,16 @@ export interface Guards {
   /** See Facts.exported. */
   readonly exported: boolean | null;
   /**
-   * May a disk of this guest be the volume's? For a revert and an attach to another VM also one that cannot be read.
-   * null: not read; for an attach that was intended just now it was asked before.
+   * May a disk of this guest be the volume's? For a revert and an attach to another VM also one that cannot
+   * be read. null: not read; for an attach that was intended just now it was asked before.
    */
   readonly ghost: boolean | null;
   /** Jobs of other operations on the volume that may still have an effect. */
   readonly openJobs: number;
   readonly use: DiskUse | null;
   /**
-   * Whose appliance the VM is that the call acts on, or for a revert the VM that the mapping names, with this database;
-   * null: nobody's, or this daemon's own.
+   * Whose appliance the VM is that the call acts on, or for a revert the VM that the mapping names, with this
+   * database; null: nobody's, or this daemon's own.
    */
   readonly neighbour: Neighbour | null;
 }

@@ -43,7 +43,9 @@ export class Engine implements OtherRuns {
   readonly neighbours: NeighbourDaemons;
   readonly lastPlaces: LastPlaces;
   private readonly stopping = new AbortController();
-  /** Cancels noted since the last look began, of operations without a run: it may have read them before that. */
+  /**
+   * Cancels noted since the last look began, of operations without a run: it may have read them before that.
+   */
   private readonly cancels = new Map<string, Caller | null>();
   private pumping: Promise<PumpReport> | null = null;
   private pumpAgain = false;
@@ -197,7 +199,8 @@ export class Engine implements OtherRuns {
   private async resume(): Promise<number> {
     // Who asks for a sweep from now on wants another look: for what has broken off since this one began.
     this.resumeWanted = false;
-    // A run may end while the answer is under way, which then still names its operation. None begins meanwhile.
+    // A run may end while the answer is under way, which then still names its operation. None begins
+    // meanwhile.
     const running = new Set(this.runs.keys());
     const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
     const stillExecuting = new Set(executing.map(({ id }) => id));

@@ -65,7 +65,10 @@ export interface Failing {
   readonly message: string;
   readonly details: JsonObject;
   readonly cancelled: boolean;
-  /** The plug whose disk an attach has waited for in vain; null: another reason, or written by an earlier version. */
+  /**
+   * The plug whose disk an attach has waited for in vain; null: another reason, or written by an earlier
+   * version.
+   */
   readonly plug: Plug | null;
 }
 
@@ -143,8 +146,8 @@ export class Journal {
   }
 
   /**
-   * True once something may have changed that a cancel does not take back: a call that may have been sent, operations
-   * that were begun, or a mapping that was written or deleted.
+   * True once something may have changed that a cancel does not take back: a call that may have been sent,
+   * operations that were begun, or a mapping that was written or deleted.
    */
   get hasChanged(): boolean {
     const calls = new Map<string, JournalState>();
@@ -221,7 +224,8 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
   const tries = state.at === 'none' ? 0 : state.tries;
   const jobId = textOr(entry.data.job_id, state.at === 'none' ? '' : state.jobId);
   const known = state.at === 'accepted' || state.at === 'ended' ? state : null;
-  // What the call was answered with is proven to be ours. A job that ends with another one says nothing about that.
+  // What the call was answered with is proven to be ours. A job that ends with another one
+  // says nothing about that.
   const made = {
     volumeId: known?.volumeId ?? textOr(entry.data.volume_id, null),
     snapshotId: known?.snapshotId ?? textOr(entry.data.snapshot_id, null),

@@ -22,8 +22,9 @@ function vmOf(type: OperationType, request: RequestOf[OperationType]): string | 
 }
 
 /**
- * SHA-256 of the request with sorted keys: idempotency keys and joins compare requests by it. Without `on_vm`, which
- * follows from the group of a snapshot: a part that an earlier version has begun has none, and is the same part.
+ * SHA-256 of the request with sorted keys: idempotency keys and joins compare requests by it. Without
+ * `on_vm`, which follows from the group of a snapshot: a part that an earlier version has begun has none,
+ * and is the same part.
  */
 function hashOf(type: OperationType, request: RequestOf[OperationType]): string {
   return hash('sha256', `${type}\n${canonical({ ...request, on_vm: undefined })}`);

@@ -182,8 +182,8 @@ export class OperationService {
   }
 
   /**
-   * A held operation ends as failed, and its error says what it may have left; so does one of an appliance without
-   * a daemon that has not ended. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD.
+   * A held operation ends as failed, and its error says what it may have left; so does one of an appliance
+   * without a daemon that has not ended. Throws OPERATION_NOT_FOUND, OPERATION_NOT_HELD.
    */
   async abandon(id: string, caller: Caller | null = null): Promise<Operation> {
     const { engine, epoch } = this.parts.writer();
@@ -212,15 +212,18 @@ export class OperationService {
     return operation;
   }
 
-  /** This appliance has no such operation. Another one with this database may have it, and then it is shown here. */
+  /**
+   * This appliance has no such operation. Another one with this database may have it, and then it is shown
+   * here.
+   */
   private async notOurs(id: string): Promise<DaemonError> {
     const theirs = await this.parts.ledger.readOperation(id);
     return notFound(id, theirs?.applianceId);
   }
 
   /**
-   * Publishes the entry that the ledger has just written by itself. What was asked for is done: where the database is
-   * away by now, the look at what was missed tells it.
+   * Publishes the entry that the ledger has just written by itself. What was asked for is done: where the
+   * database is away by now, the look at what was missed tells it.
    */
   private async publishNewest(id: string): Promise<void> {
     try {
@@ -231,8 +234,8 @@ export class OperationService {
   }
 
   /**
-   * An operation of which something that was asked for is done. Where the database is away by now, as that has left
-   * it: told as not done, it would be asked for once more, and refused.
+   * An operation of which something that was asked for is done. Where the database is away by now, as that
+   * has left it: told as not done, it would be asked for once more, and refused.
    */
   private async readAfter(left: Operation): Promise<Operation> {
     try {
@@ -251,9 +254,9 @@ export class OperationService {
   }
 
   /**
-   * Says of an operation that waits behind one that is held, or waits itself, which it is. One that only has its turn
-   * before this one is held up by nothing. Derived at every read, because the row of an operation does not change with
-   * that of another one.
+   * Says of an operation that waits behind one that is held, or waits itself, which it is. One that only has
+   * its turn before this one is held up by nothing. Derived at every read, because the row of an operation
+   * does not change with that of another one.
    */
   private withWaitReason(operation: Operation): Operation {
     const { status, held, volumeId } = operation;
@@ -291,8 +294,9 @@ export class OperationService {
   }
 
   /**
-   * Resolves with the operation once it has ended, or as it is after `timeoutMs` or when the daemon stops.
-   * The owner hears of every end of its appliance; for the others, or while it stands by, a daemon has to look.
+   * Resolves with the operation once it has ended, or as it is after `timeoutMs` or when the
+   * daemon stops. The owner hears of every end of its appliance; for the others, or while it
+   * stands by, a daemon has to look.
    */
   async waitForEnd(id: string, timeoutMs: number, signal?: AbortSignal): Promise<Operation> {
     const { clock, events, stopping } = this.parts;

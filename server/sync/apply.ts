@@ -140,8 +140,8 @@ async function applyStep(
 }
 
 /**
- * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. To publish takes seconds:
- * whoever has withdrawn the export by then, or given it another access, has the last word. Throws
+ * Publishes and returns the export's row; null when it was withdrawn on purpose meanwhile. To publish takes
+ * seconds: whoever has withdrawn the export by then, or given it another access, has the last word. Throws
  * DEVICE_IDENTITY_MISMATCH, DEVICE_TOO_SMALL, VOLUME_ATTACHED_ELSEWHERE and VOLUME_NOT_FOUND.
  */
 async function publish(
@@ -181,10 +181,10 @@ async function requireSameDisk(
 }
 
 /**
- * The list that the export was planned by may be older than what somebody has done with the volume: its disk here is
- * then a ghost, or too small. So CloudStack is asked for it once more. One that cannot be asked, or does not show it,
- * contradicts nothing; where it could not be asked for the list either, exports that are known to be right were planned
- * only.
+ * The list that the export was planned by may be older than what somebody has done with the volume: its disk
+ * here is then a ghost, or too small. So CloudStack is asked for it once more. One that cannot be asked, or
+ * does not show it, contradicts nothing; where it could not be asked for the list either, exports that are
+ * known to be right were planned only.
  */
 async function requireFitsHere(
   { cloud }: ApplyParts,

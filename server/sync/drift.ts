@@ -25,7 +25,10 @@ export type DriftKind = (typeof DRIFT_KINDS)[number];
 export const DRIFT_REMEDIES = ['force-sync', 'reattach', 'delete'] as const;
 export type DriftRemedy = (typeof DRIFT_REMEDIES)[number];
 
-/** repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see message. */
+/**
+ * repaired: done. planned: would be done (dry run). reported: left to an operator. failed: tried, see
+ * message.
+ */
 export const DRIFT_ACTIONS = ['repaired', 'planned', 'reported', 'failed'] as const;
 type DriftAction = (typeof DRIFT_ACTIONS)[number];
 

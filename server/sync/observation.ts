@@ -13,7 +13,10 @@ export interface Observation {
   readonly identityConflicts: readonly string[];
   readonly volumes: readonly CloudVolume[] | null;
   readonly guest: DeviceSnapshot | null;
-  /** By device path: who uses the disks that may be volumes' of ours. A disk that is missing was not looked at. */
+  /**
+   * By device path: who uses the disks that may be volumes' of ours. A disk that is missing was not looked
+   * at.
+   */
   readonly users: ReadonlyMap<string, readonly Holder[]>;
   readonly mappings: readonly Mapping[];
   readonly exports: readonly ExportRecord[];
@@ -28,8 +31,8 @@ export interface Observation {
   /** Volumes with a mapping or a disk here that CloudStack says do not exist, with its text. */
   readonly absent: ReadonlyMap<string, string>;
   /**
-   * Volumes with a mapping or a disk here that CloudStack does not show to this key or that could not be read,
-   * and why: left alone.
+   * Volumes with a mapping or a disk here that CloudStack does not show to this key or that could not be
+   * read, and why: left alone.
    */
   readonly hidden: ReadonlyMap<string, string>;
   /**

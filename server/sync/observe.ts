@@ -104,7 +104,9 @@ export async function observe(
   };
 }
 
-/** Serials of disks that may be volumes' and that no mapping names: a list of volumes need not show theirs. */
+/**
+ * Serials of disks that may be volumes' and that no mapping names: a list of volumes need not show theirs.
+ */
 function unmappedSerials({ devices }: DeviceSnapshot, mapped: readonly string[]): string[] {
   return devices.flatMap(({ serial }) =>
     isVolumeSerial(serial) && !mapped.some((id) => serialNames(id, serial)) ? [plainSerial(serial)] : [],

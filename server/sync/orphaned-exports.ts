@@ -42,8 +42,9 @@ export class OrphanedExports {
 }
 
 /**
- * Exports that belong to nobody: the export server has them, no mapping to this appliance does, and no
- * operation works on their volume. Throws DATABASE_UNAVAILABLE and what says that this daemon is not the owner.
+ * Exports that belong to nobody: the export server has them, no mapping to this appliance does,
+ * and no operation works on their volume. Throws DATABASE_UNAVAILABLE and what says that this
+ * daemon is not the owner.
  */
 export async function findOrphans(parts: OrphanParts): Promise<OrphanReport> {
   const { applianceVmId } = parts.owner();

@@ -17,10 +17,11 @@ interface RevokeParts {
 /**
  * Called when disks have come or gone and when this daemon has become the owner: closes every export that
  * leads to a disk other than its volume's, also of a volume that an operation works on: it may wait for long,
- * or be held. Never throws. `snapshot` is a function so that it is read after the exports it is compared with; an
- * export that an operation publishes meanwhile is left alone.
+ * or be held. Never throws. `snapshot` is a function so that it is read after the exports it is compared
+ * with; an export that an operation publishes meanwhile is left alone.
  *
- * @param applianceVmId null while nobody is known to own the appliance: then only what the guest itself shows counts
+ * @param applianceVmId null while nobody is known to own the appliance: then only what the
+ * guest itself shows counts
  */
 export async function revokeExports(
   parts: RevokeParts,
@@ -72,8 +73,9 @@ async function closeWrongLinks(
 }
 
 /**
- * As far as the guest tells by itself: by the serial, else by the plug, where the link names it or this process has
- * published it. Where plugs are not numbered it was published by its serial: a disk that shows none is another plug.
+ * As far as the guest tells by itself: by the serial, else by the plug, where the link names it or this
+ * process has published it. Where plugs are not numbered it was published by its serial: a disk that shows
+ * none is another plug.
  */
 function isStill(device: Device, { volumeId, plug, published }: ConfiguredExport): boolean {
   if (device.serial !== null) return serialNames(volumeId, device.serial);
@@ -84,8 +86,8 @@ function isStill(device: Device, { volumeId, plug, published }: ConfiguredExport
 
 /**
  * Closes the export of every mapping whose disk is gone, another one, or has become smaller. This cannot wait
- * for the next sync: until then the export would serve whatever disk gets the device name. Only the link and the
- * export file change here; the rows follow with the next sync, which has all four views.
+ * for the next sync: until then the export would serve whatever disk gets the device name. Only the link and
+ * the export file change here; the rows follow with the next sync, which has all four views.
  */
 export async function revokeUnproven(
   parts: RevokeParts,

@@ -25,8 +25,8 @@ export interface SecondLookParts {
 }
 
 /**
- * stands: it is as it was observed. contradicted: it is not any more, or the next sync knows better. unknown: it
- * could not be looked at, and why.
+ * stands: it is as it was observed. contradicted: it is not any more, or the next sync knows better. unknown:
+ * it could not be looked at, and why.
  */
 type SecondLook =
   | { readonly kind: 'stands' }
@@ -35,9 +35,9 @@ type SecondLook =
 
 /**
  * For drifts that say that CloudStack disagrees with the guest or the row: a list may be older than the last
- * job, and the guest was read before the list. The volume is read again by its id, and the guest after it; a volume
- * with an operation that ended in the last seconds is left for the next sync, and so is an export whose row has been
- * changed. Throws DATABASE_UNAVAILABLE.
+ * job, and the guest was read before the list. The volume is read again by its id, and the guest after it; a
+ * volume with an operation that ended in the last seconds is left for the next sync, and so is an export
+ * whose row has been changed. Throws DATABASE_UNAVAILABLE.
  */
 export async function lookAgain(
   parts: SecondLookParts,
@@ -66,8 +66,8 @@ export async function lookAgain(
 }
 
 /**
- * The rows are read before CloudStack and the export server: an export that somebody has published meanwhile would
- * look like one that they have withdrawn and that is still open.
+ * The rows are read before CloudStack and the export server: an export that somebody has published meanwhile
+ * would look like one that they have withdrawn and that is still open.
  */
 async function isChanged(
   { ledger }: Pick<SecondLookParts, 'ledger'>,
@@ -79,8 +79,8 @@ async function isChanged(
 }
 
 /**
- * The time in its row was written by the clock of the appliance whose operation it is: another one's clock may be
- * ahead of ours or behind it. Rows of the daemon before this one name no appliance.
+ * The time in its row was written by the clock of the appliance whose operation it is: another one's clock
+ * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance.
  */
 function hasSettled(
   { applianceId, updatedAt }: Pick<Operation, 'applianceId' | 'updatedAt'>,

@@ -102,8 +102,8 @@ export class SyncService {
   }
 
   /**
-   * Plans, and looks again at what CloudStack and the guest may not show any more. Rows of the old daemon are spared
-   * while `isShown` is false. Throws DATABASE_UNAVAILABLE.
+   * Plans, and looks again at what CloudStack and the guest may not show any more. Rows of the old daemon are
+   * spared while `isShown` is false. Throws DATABASE_UNAVAILABLE.
    */
   private async examine(
     observation: Observation,
@@ -146,8 +146,8 @@ export class SyncService {
   }
 
   /**
-   * Drifts that were known before and could not be checked this time: a view is missing, or the second look at one
-   * (`unseen`, by key) could not be made.
+   * Drifts that were known before and could not be checked this time: a view is missing, or the second look
+   * at one (`unseen`, by key) could not be made.
    */
   private notJudged(observation: Observation, found: readonly Drift[], unseen: ReadonlySet<string>): Drift[] {
     if (this.last === null) return [];

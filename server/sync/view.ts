@@ -44,7 +44,9 @@ export class View {
     return this.records.get(volumeId) ?? null;
   }
 
-  /** The export as the server has it configured; null also for an id of another program's row that is no UUID. */
+  /**
+   * The export as the server has it configured; null also for an id of another program's row that is no UUID.
+   */
   served(volumeId: string): ConfiguredExport | null {
     return this.configured.get(exportNameOf(volumeId)) ?? null;
   }
@@ -54,8 +56,8 @@ export class View {
   }
 
   /**
-   * True while CloudStack is changing the volume, unless it is stuck: its attachment is about to change. One that
-   * another VM has is not about to come here, whatever CloudStack does with it there.
+   * True while CloudStack is changing the volume, unless it is stuck: its attachment is about to change. One
+   * that another VM has is not about to come here, whatever CloudStack does with it there.
    */
   isMoving(volume: CloudVolume): boolean {
     if (volume.vmId !== null && volume.vmId !== this.o.applianceVmId) return false;
@@ -64,9 +66,9 @@ export class View {
 
   /**
    * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity.
-   * `unknown` while the serial of a device is not read yet, when two devices have it, when another volume that
-   * should be here has it, or when the device that has it is the system's or provably another volume's: then
-   * nothing is checked.
+   * `unknown` while the serial of a device is not read yet, when two devices have it, when another volume
+   * that should be here has it, or when the device that has it is the system's or provably another volume's:
+   * then nothing is checked.
    */
   deviceOf(volumeId: string): Device | null | 'unknown' {
     const devices = this.o.guest?.devices ?? [];
@@ -85,15 +87,17 @@ export class View {
   }
 
   /**
-   * May the disk with the serial of the volume be the ghost of an earlier plug, because another one has not told
-   * whose it is? Not the one that the mapping names.
+   * May the disk with the serial of the volume be the ghost of an earlier plug, because another one has not
+   * told whose it is? Not the one that the mapping names.
    */
   mayBeGhost(device: Device, mapping: Mapping | null): boolean {
     const isProven = mapping !== null && verifyIdentity(mapping, device, this.bootId).ok;
     return !isProven && this.hasSilentDisk;
   }
 
-  /** The disk with the serial of the volume on a bus on which no volume is looked for; null: none is there. */
+  /**
+   * The disk with the serial of the volume on a bus on which no volume is looked for; null: none is there.
+   */
   onOtherBus(volumeId: string): OtherDisk | null {
     return this.o.guest?.others?.find(({ serial }) => serialNames(volumeId, serial)) ?? null;
   }

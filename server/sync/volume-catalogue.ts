@@ -86,8 +86,8 @@ export class VolumeCatalogue {
   }
 
   /**
-   * Looks at all volumes now, at these whether they are listed or not, and remembers what was shown. Throws as
-   * `readCloud`.
+   * Looks at all volumes now, at these whether they are listed or not, and remembers what was shown.
+   * Throws as `readCloud`.
    */
   async look(applianceVmId: string | null, volumeIds: readonly string[]): Promise<CloudView> {
     const { cloud, clock } = this.parts;
@@ -103,8 +103,8 @@ export class VolumeCatalogue {
   }
 
   /**
-   * One volume was read. A delete of ours is proof; that the volume is not shown afterwards is none. An id that was
-   * never shown becomes no line because somebody has asked for it.
+   * One volume was read. A delete of ours is proof; that the volume is not shown afterwards is none. An id
+   * that was never shown becomes no line because somebody has asked for it.
    */
   note(id: string, volume: Evidence<CloudVolume>): void {
     const before = this.notes.get(id);

@@ -2,7 +2,10 @@ import { defineTask } from 'nitropack/runtime';
 import { currentDaemonOrNull } from '../../server/daemon/current';
 import type { SyncTaskResult } from '../../server/http/force-sync';
 
-/** Payload `{ dryRun }`; the result is the report, beside this payload. A person waits for it, so errors are thrown. */
+/**
+ * Payload `{ dryRun }`; the result is the report, beside this payload. A person waits for it,
+ * so errors are thrown.
+ */
 export default defineTask<SyncTaskResult>({
   meta: {
     name: 'sync:force',

@@ -209,7 +209,9 @@ export class World {
     );
   }
 
-  /** What was written through the export is counted by the guest's kernel, at the latest after its next flush. */
+  /**
+   * What was written through the export is counted by the guest's kernel, at the latest after its next flush.
+   */
   async verifyTraffic(volumeId: string): Promise<void> {
     const { traffic } = await patiently(() =>
       this.api.get<{ traffic?: ExportTrafficReply }>(`/api/v1/exports/${volumeId}`),

@@ -4,7 +4,9 @@ import type { SyncReply } from '~/server/http/schemas/service';
 import { Walk } from '../integration/daemon/walk';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 
-/** What the page shows while something cannot be known: never an empty list, never "everything is in order". */
+/**
+ * What the page shows while something cannot be known: never an empty list, never "everything is in order".
+ */
 let walk: Walk;
 let browser: Browser;
 let volumeId: string;

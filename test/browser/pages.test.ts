@@ -63,7 +63,8 @@ describe('with TOKEN_FILE', () => {
     const { page } = watched;
     page.setDefaultTimeout(45_000);
     await page.locator('#token-form').waitFor();
-    // What cannot stand in a header is refused where it is typed: kept, it would leave a page that can ask for nothing.
+    // What cannot stand in a header is refused where it is typed: kept, it would leave a page that
+    // can ask for nothing.
     await page.locator('#token').fill(`“${TOKEN}”`);
     await page.keyboard.press('Enter');
     await page.locator('#token:invalid').waitFor();

@@ -7,7 +7,9 @@ import { seriousFindings } from './axe';
 import { openPage, startBrowser, type WatchedPage } from './browser';
 import { HOSTILE_NAME, type Scene, setScene } from './scene';
 
-/** The list of all volumes, and what changes size and content of one: the built daemon in Debian's Chromium. */
+/**
+ * The list of all volumes, and what changes size and content of one: the built daemon in Debian's Chromium.
+ */
 const GIB = 1024 ** 3;
 const PATIENCE_MS = 45_000;
 let scene: Scene;

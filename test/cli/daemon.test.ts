@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Walk } from '~/test/integration/daemon/walk';
 import { onPath, Volumectl, volumectl } from './process';
 
-/** volumectl against the built daemon with real parts (MariaDB, nbd-server) and a simulated CloudStack, in a pipe and on a terminal. */
+/**
+ * volumectl against the built daemon with real parts (MariaDB, nbd-server) and a simulated CloudStack, in a
+ * pipe and on a terminal.
+ */
 let walk: Walk;
 let env: { VOLUMECTL_URL: string };
 let volume: string;

@@ -9,7 +9,10 @@ import { NOBODY, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { Volumectl, volumectl } from './process';
 import { ctl, daemon, env } from './volumectl-in-memory';
 
-/** Every exit code of the built volumectl, and what it says with it; the daemon is one in memory behind our real routes. */
+/**
+ * Every exit code of the built volumectl, and what it says with it; the daemon is one in memory
+ * behind our real routes.
+ */
 const dir = mkdtempSync(join(tmpdir(), 'volumectl-test-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 

@@ -46,7 +46,10 @@ export class Volumectl {
     return new Volumectl(spawn('sh', line, { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
-  /** On a terminal of its own (script of util-linux); both outputs are the terminal. What is typed comes from `typed`. */
+  /**
+   * On a terminal of its own (script of util-linux); both outputs are the terminal. What is
+   * typed comes from `typed`.
+   */
   static onTerminal(args: readonly string[], env: Environment = {}): Volumectl {
     const line = [process.execPath, PROGRAM, ...args].map((word) => `'${word}'`).join(' ');
     const child = spawn('script', ['-qefc', `stty cols 100; ${line}`, '/dev/null'], {

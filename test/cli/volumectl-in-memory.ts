@@ -6,8 +6,8 @@ import { volumectl } from './process';
 vi.mock('nitropack/runtime', async () => (await import('~/test/support/nitro-runtime')).nitroRuntime);
 
 /*
- * The built volumectl as a process against our real routes with a daemon in memory, which does only what the test tells
- * it to. Each test of a file that imports this has new ones.
+ * The built volumectl as a process against our real routes with a daemon in memory, which does only what the
+ * test tells it to. Each test of a file that imports this has new ones.
  */
 export let daemon: FakeDaemon;
 export let app: HttpApp;

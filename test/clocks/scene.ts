@@ -8,7 +8,10 @@ const HOUR_MS = 3_600_000;
 /** More than are kept whatever their age. */
 const ROWS = 1_200;
 const PATIENCE_MS = 60_000;
-/** The minute of the hour at which the history is pruned (nitro.config.ts), and how long before it a case begins. */
+/**
+ * The minute of the hour at which the history is pruned (nitro.config.ts), and how long before it a case
+ * begins.
+ */
 const PRUNED_AT_MS = 17 * 60_000;
 const BEFORE_MS = 20_000;
 /** An operation under way takes so long in CloudStack that the clock is set meanwhile. */
@@ -100,7 +103,9 @@ export class Scene {
     return wrong;
   }
 
-  /** With clocks that agree, and a history that is old: it is pruned, so that the cases above mean something. */
+  /**
+   * With clocks that agree, and a history that is old: it is pruned, so that the cases above mean something.
+   */
   async control(): Promise<string[]> {
     await this.reset(100);
     const there = await this.count();

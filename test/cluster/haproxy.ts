@@ -13,7 +13,9 @@ const GUIDE = fileURLToPath(new URL('../../docs/guides/cluster.md', import.meta.
 /** Where the guide puts the check. */
 const CHECK = '/usr/local/bin/galera-node-works';
 
-/** The recipe of the guide, word for word but for addresses and paths: operations go on when its node dies. */
+/**
+ * The recipe of the guide, word for word but for addresses and paths: operations go on when its node dies.
+ */
 export async function behindHaproxy(rig: ClusterRig, say: (text: string) => void): Promise<Report> {
   const { haproxy } = ensurePackages(['haproxy', 'mariadb']);
   const port = await freePort();

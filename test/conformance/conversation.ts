@@ -44,8 +44,9 @@ export interface Answer {
 }
 
 /**
- * A client of the simulator that signs by itself, on a clock that moves only while somebody waits: what is in progress stays so for
- * as many rows as it takes. The appliance and the first key are those of the account `plain`, on the hypervisor of the recordings.
+ * A client of the simulator that signs by itself, on a clock that moves only while somebody waits: what is in
+ * progress stays so for as many rows as it takes. The appliance and the first key are those of the account
+ * `plain`, on the hypervisor of the recordings.
  */
 export class Conversation {
   /** Ids by the names that rows give them. */

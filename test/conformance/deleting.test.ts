@@ -116,7 +116,9 @@ const DESTROYED: readonly Row[] = [
   { what: 'delete destroyed', ask: remove('del4'), answer: SUCCESS, after: { del4: null } },
 ];
 
-/** apache/cloudstack#14214: a detach that waited behind other work clears an attachment that came after it. */
+/**
+ * apache/cloudstack#14214: a detach that waited behind other work clears an attachment that came after it.
+ */
 const STRAGGLER: readonly Row[] = [
   {
     what: 'attach V',

@@ -2,7 +2,10 @@ import { expect } from 'vitest';
 import type { Answer } from './conversation';
 import { listed } from './table';
 
-/** Fields of objects as the real server was seen to send them; a simulator may leave some out, and must not invent any. */
+/**
+ * Fields of objects as the real server was seen to send them; a simulator may leave some out, and
+ * must not invent any.
+ */
 const OWNER = 'account domainid domain domainpath';
 const VOLUME = `id name zoneid zonename type provisioningtype size created state ${OWNER} destroyed isextractable quiescevm supportsstoragesnapshot deleteprotection tags hasannotations`;
 const OFFERING = 'diskofferingid diskofferingname diskofferingdisplaytext';
@@ -32,7 +35,10 @@ const REAL = {
     'accountid account domainid domainpath userid cmd jobstatus jobprocstatus jobresultcode jobinstancetype jobinstanceid managementserverid created jobid',
 } as const;
 
-/** Like `listed`, and the first item has fields of the real server only. `lacks`: those that ours does without. */
+/**
+ * Like `listed`, and the first item has fields of the real server only. `lacks`: those that ours does
+ * without.
+ */
 export function listedAs(
   kind: keyof typeof REAL,
   key: string,

@@ -1,4 +1,7 @@
-/** What the real server was seen to do, or is known to do, and the simulator does not; docs/reference/cloudstack-simulator.md says the same. */
+/**
+ * What the real server was seen to do, or is known to do, and the simulator does not;
+ * docs/reference/cloudstack-simulator.md says the same.
+ */
 export interface NotModelled {
   readonly what: string;
   readonly why: string;

@@ -28,7 +28,10 @@ export interface Row extends Request {
   readonly after?: After;
 }
 
-/** A table of exchanges as tests, in order, on one server. A row that fails takes those with it that build on it. */
+/**
+ * A table of exchanges as tests, in order, on one server. A row that fails takes those with it that build on
+ * it.
+ */
 export function conformance(title: string, rows: readonly Row[], options: ConversationOptions = {}): void {
   describe(title, () => {
     let conversation: Conversation;

@@ -89,7 +89,10 @@ function refusal(
   return { where, number, state, text, ...(remedy && { remedy }) };
 }
 
-/** Most of a refusal is waiting, so several appliances, each with a database of its own, go through them side by side. */
+/**
+ * Most of a refusal is waiting, so several appliances, each with a database of its own, go
+ * through them side by side.
+ */
 const APPLIANCES = 4;
 const turns = new Semaphore(APPLIANCES);
 let free: Rig[] = [];

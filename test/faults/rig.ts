@@ -6,9 +6,9 @@ import { DatabaseProxy } from '~/lab/faults/database-proxy';
 import { freePort } from '~/lab/ports';
 
 /**
- * ms; a daemon that is killed all the time makes little progress in each of its lives. Longer than a long run of
- * kills: an operation that was killed between its intent and its call waits until
- * one life of the daemon is longer than JOB_LOST_AFTER.
+ * ms; a daemon that is killed all the time makes little progress in each of its lives. Longer than a long run
+ * of kills: an operation that was killed between its intent and its call waits until one life of the daemon
+ * is longer than JOB_LOST_AFTER.
  */
 const PATIENCE = 15 * 60_000;
 

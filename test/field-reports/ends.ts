@@ -14,7 +14,8 @@ export const ENDS: readonly Report[] = [
       must(submits <= 12, `${submits} submits in 30 s`);
       const cancelled = await scene.call('POST', `/api/v1/operations/${operation}/cancel`);
       must(cancelled.status < 300, `the cancel is refused: ${cancelled.text}`);
-      // The last submit may have been taken, whatever its answer was, until its job has not shown for JOB_LOST_AFTER (30 s).
+      // The last submit may have been taken, whatever its answer was, until its job has not shown for
+      // JOB_LOST_AFTER (30 s).
       must((await scene.end(operation, 45 * SECOND_MS)).status === 'cancelled', 'it is not cancelled');
       // The stream of the journal ends with the operation.
       const events = (await scene.call('GET', `/api/v1/operations/${operation}/events`)).text;

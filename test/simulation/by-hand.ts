@@ -52,8 +52,8 @@ export function visit(world: World, { bytes, ms }: Extract<Mishap, { kind: 'visi
 }
 
 /**
- * The disk of a volume does not tell its serial any more: it hangs, or it fails every request. A daemon reads each
- * serial once, so every daemon starts anew.
+ * The disk of a volume does not tell its serial any more: it hangs, or it fails every request. A daemon reads
+ * each serial once, so every daemon starts anew.
  */
 export function muteSerial(
   world: World,

@@ -129,7 +129,9 @@ export class Callers {
     }
   }
 
-  /** Everybody whose key is still kept asks once more: the keys of those whose answer is another operation. */
+  /**
+   * Everybody whose key is still kept asks once more: the keys of those whose answer is another operation.
+   */
   async forgotten(process: DaemonProcess): Promise<string[]> {
     const keys: string[] = [];
     for (const [key, id] of this.answered) {

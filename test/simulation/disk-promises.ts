@@ -152,7 +152,9 @@ export class DiskPromises {
     return this.resizedAt.get(volumeId);
   }
 
-  /** Resized in the middle of an operation, which has read the size before: the next sync closes the export. */
+  /**
+   * Resized in the middle of an operation, which has read the size before: the next sync closes the export.
+   */
   private isUnderWay(volumeId: string): boolean {
     const isBusy = [...this.world.store.operations.values()].some(
       ({ operation }) => operation.volumeId === volumeId && operation.status === 'executing',
@@ -225,8 +227,8 @@ export class DiskPromises {
     const { script, model, applianceVmId, guest } = this.world;
     if (!script.world.exports) return;
     const { devices } = await guest.look();
-    // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late. Nor is
-    // a disk given to anybody by sync while another one does not tell, or has failed.
+    // Nobody knows whose a disk is whose serial never comes: after a reboot none does where they come late.
+    // Nor is a disk given to anybody by sync while another one does not tell, or has failed.
     const told = new Set(devices.filter((one) => one.serialState !== 'pending').map(({ path }) => path));
     const allTell = allTellSerials(script.world) && devices.every((one) => one.serialState === 'read');
     // Where one hangs, sync judges none; an export whose disk is in use lets no new client in all the same.
@@ -250,8 +252,8 @@ export class DiskPromises {
       this.world.fail(AT_REST[1], `${path} of ${volumeId} is exported: ${said(users)}`);
     const isLarger = bytes > volumeBytes + SIZE_TOLERANCE_BYTES;
     const mapping = store.mappings.get(volumeId);
-    // Without serials the disk of a volume may not be known, and a disk with its serial may be the ghost of one that has
-    // not told its own; then there is no mapping, and nothing to export.
+    // Without serials the disk of a volume may not be known, and a disk with its serial may be the ghost of
+    // one that has not told its own; then there is no mapping, and nothing to export.
     const isTold = this.world.script.world.twins !== true && mapping?.linuxState === 'detected';
     const isKnown = allTell || isTold;
     const isTheirs = mapping !== undefined && mapping.vmId !== this.world.applianceVmId;

@@ -194,7 +194,10 @@ export class Doors {
       );
   }
 
-  /** A disk that is still exported is not taken out of the guest; one that a person moves meanwhile may be published again. */
+  /**
+   * A disk that is still exported is not taken out of the guest; one that a person moves meanwhile
+   * may be published again.
+   */
   private checkExport(volumeId: string): void {
     this.count('an-export-is-withdrawn-before-its-disk');
     const { world } = this;

@@ -66,8 +66,8 @@ export function complaintAt(world: World, operation: Operation): string | null {
 }
 
 /**
- * Of an operation that has failed: why the volume, which nobody else has touched, did not deserve it; null: it did, or
- * that is not judged here.
+ * Of an operation that has failed: why the volume, which nobody else has touched, did not deserve it; null:
+ * it did, or that is not judged here.
  */
 export function needlessRefusal(world: World, operation: Operation): string | null {
   if (operation.status !== 'failed') return null;
@@ -141,7 +141,10 @@ function oldestShownAt(world: World, volumeId: string, begunAt: number): number 
   return stale === null ? begunAt : stale.until - STALE_MAX_MS - 1;
 }
 
-/** Somebody else's job has had its effect, or the guest let go of the disk after CloudStack had given up on the detach. */
+/**
+ * Somebody else's job has had its effect, or the guest let go of the disk after CloudStack had
+ * given up on the detach.
+ */
 function isMovedByOthers({ model, scheduler, byHand }: World, volumeId: string, since: number): boolean {
   const epoch = scheduler.clock().now() - scheduler.time;
   return model.history
@@ -173,7 +176,8 @@ function attached(world: World, volumeId: string, vmId: string): string | null {
 function detached(world: World, volumeId: string): string | null {
   const volume = world.volume(volumeId);
   if (volume && !volume.removed && volume.vmId !== null) return `it is attached to ${volume.vmId}`;
-  // Without serials nobody can tell whose a disk is that CloudStack does not know of, or that comes after its attach was given up.
+  // Without serials nobody can tell whose a disk is that CloudStack does not know of, or that comes after its
+  // attach was given up.
   const { struck } = world.model.faults;
   const ghosts = (struck['ghost-disk'] ?? 0) + (struck['late-device'] ?? 0);
   const byHand = (world.struck['management-restart'] ?? 0) + (world.struck['moved-by-hand'] ?? 0);

@@ -8,7 +8,8 @@ export function writeRow(
   { volume: index, letter }: Extract<Mishap, { kind: 'row-written' }>,
 ): void {
   const { store, applianceVmId, scheduler, script } = world;
-  // Of two serials that are alike a sync that cannot ask CloudStack may follow the wrong one (docs/proofs/simulation.md).
+  // Of two serials that are alike a sync that cannot ask CloudStack may follow the wrong one
+  // (docs/proofs/simulation.md).
   if (script.world.twins === true) return;
   const volume = world.volume(world.volumes[index] ?? '');
   const devicePath = `/dev/vd${String.fromCharCode('b'.charCodeAt(0) + letter)}`;

@@ -64,7 +64,10 @@ export class Gate {
     this.afterCrash();
   }
 
-  /** The process stands still, as by SIGSTOP or with its machine: nothing that it is told reaches it until then. */
+  /**
+   * The process stands still, as by SIGSTOP or with its machine: nothing that it is told
+   * reaches it until then.
+   */
   pause(ms: number): void {
     this.pausedUntil = Math.max(this.pausedUntil, this.parts.scheduler.time + ms);
   }

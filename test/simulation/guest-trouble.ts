@@ -25,8 +25,8 @@ const PASSING: readonly Holder[] = [
 ];
 
 /**
- * About a third of the schedules happen in a guest with troubles of its own: few slots, volumes that are resized
- * in CloudStack and later here or not at all, disks that this system uses.
+ * About a third of the schedules happen in a guest with troubles of its own: few slots, volumes that are
+ * resized in CloudStack and later here or not at all, disks that this system uses.
  */
 export function withGuestTrouble(script: Script): Script {
   const random = new SeededRandom(script.seed, STREAM);

@@ -76,7 +76,9 @@ export class SimulatedGuest extends MemoryGuest {
     return this.sizes.get(volumeId) ?? 0;
   }
 
-  /** Somebody uses the disk of the volume, also when it comes later, until the returned function is called. */
+  /**
+   * Somebody uses the disk of the volume, also when it comes later, until the returned function is called.
+   */
   use(volumeId: string, holder: Holder): () => void {
     if (this.isDown) return () => {};
     const { clock } = this.simulated;

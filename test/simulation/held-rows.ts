@@ -48,8 +48,8 @@ export class HeldRows {
   }
 
   /**
-   * It is held, or waits for one that is. Where disks do not tell whose they are an attach waits for every disk that may still come,
-   * so there the spoilt ones alone are asked about.
+   * It is held, or waits for one that is. Where disks do not tell whose they are an attach waits for every
+   * disk that may still come, so there the spoilt ones alone are asked about.
    */
   private isBlocked(operation: Operation, owner: DaemonProcess): boolean {
     const { id } = operation;

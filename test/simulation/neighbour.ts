@@ -13,8 +13,8 @@ const SPAN = 15_000;
 const PORT = 10_809;
 
 /**
- * In every eighth schedule the other VM is an appliance as well: its daemon has the same database, rows of its own
- * there, and runs until `until`.
+ * In every eighth schedule the other VM is an appliance as well: its daemon has the same database, rows of
+ * its own there, and runs until `until`.
  */
 export function withNeighbour(script: Script): Script {
   const random = new SeededRandom(script.seed, STREAM);

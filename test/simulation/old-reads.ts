@@ -8,9 +8,9 @@ const STREAM = 9;
 const SPAN = 15_000;
 
 /**
- * In about a sixth of the schedules several management servers answer, some of them from what was up to nine seconds
- * ago; and callers ask for operations of one volume right after one another, so that each begins when the one before it
- * has just ended.
+ * In about a sixth of the schedules several management servers answer, some of them from what was up to nine
+ * seconds ago; and callers ask for operations of one volume right after one another, so that each begins when
+ * the one before it has just ended.
  */
 export function withOldReads(script: Script): Script {
   const random = new SeededRandom(script.seed, STREAM);

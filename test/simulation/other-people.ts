@@ -8,8 +8,9 @@ const STREAM = 7;
 const SPAN = 15_000;
 
 /**
- * In about a third of the schedules other people use the same CloudStack: they move volumes while the daemon works on
- * them, plug volumes of their own into this guest, stop and start it, and change rows; and disks stop telling their serials.
+ * In about a third of the schedules other people use the same CloudStack: they move volumes while the daemon
+ * works on them, plug volumes of their own into this guest, stop and start it, and change rows; and disks
+ * stop telling their serials.
  */
 export function withOtherPeople(script: Script): Script {
   const random = new SeededRandom(script.seed, STREAM);

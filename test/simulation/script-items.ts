@@ -142,7 +142,10 @@ export interface Script {
     readonly otherVmRuns: boolean;
     /** The other VM is an appliance, whose daemon runs until then; virtual ms, null: for ever. */
     readonly neighbour?: { readonly until: number | null };
-    /** The management servers that answer lists, by how old what they show is, in ms; without them it is what is. */
+    /**
+     * The management servers that answer lists, by how old what they show is, in ms; without them it is what
+     * is.
+     */
     readonly serverLagsMs?: readonly number[];
     /** Of the guest; `shown`: the daemon can see how many are free. Without it any number of disks fits. */
     readonly slots?: { readonly count: number; readonly shown: boolean; readonly wait: boolean };

@@ -35,7 +35,10 @@ export interface Order {
   readonly count: number;
   /** No further than the first violation. */
   readonly stopAtFirst?: boolean;
-  /** Promises whose violations are not told: those of a schedule that has broken one of them before another are lost. */
+  /**
+   * Promises whose violations are not told: those of a schedule that has broken one of them
+   * before another are lost.
+   */
   readonly ignored?: readonly string[];
   /** As the schedules of these seeds were before lists could be old. */
   readonly isEarlier?: boolean;

@@ -21,9 +21,8 @@ import type { Script } from './script-items';
 import { Poison, SpoiltLedger } from './spoilt-ledger';
 
 // How often the daemon looks at what does not change anyway costs most of a schedule; a simulated guest rings
-// when it has changed.
-// The floor under pruning is left out: a schedule has fewer operations than it keeps. Whoever waits a day for a
-// slot has nothing to tell that is not told within minutes.
+// when it has changed. The floor under pruning is left out: a schedule has fewer operations than it keeps.
+// Whoever waits a day for a slot has nothing to tell that is not told within minutes.
 Object.assign(LIMITS, {
   FAST_SCAN_MS: 400,
   JOB_POLL_FIRST_MS: 150,

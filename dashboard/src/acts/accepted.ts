@@ -11,8 +11,8 @@ export interface Start {
 }
 
 /**
- * Sends these one after the other, each under a key of its own. When one is refused and all are sent again, the earlier ones answer
- * with the operations that they have started.
+ * Sends these one after the other, each under a key of its own. When one is refused and all are sent again,
+ * the earlier ones answer with the operations that they have started.
  */
 export async function startAll(starts: readonly Start[], keyOf: KeyOf): Promise<Outcome> {
   const operations: OperationReply[] = [];

@@ -80,7 +80,10 @@ export function mayAct(caller: Pick<CallerReply, 'role'> | null, needed: Role): 
   return caller !== null && ROLES.indexOf(caller.role) >= ROLES.indexOf(needed);
 }
 
-/** Keys of one dialog. What is asked for with other values has other ones; what is asked for again has those that it had. */
+/**
+ * Keys of one dialog. What is asked for with other values has other ones; what is asked for again
+ * has those that it had.
+ */
 export class Keys {
   private readonly keys = new Map<string, string>();
 

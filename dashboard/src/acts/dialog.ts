@@ -6,9 +6,9 @@ import { type Act, Keys, type Look, newKey, type Outcome } from './act';
 import { fieldElement, valuesOf } from './form';
 
 /**
- * Opens the dialog of an act: what will happen, what was found, what must be entered; then the answer. `done` is called after
- * everything that may have changed something. One that was sent without an answer may be sent again with the same
- * Idempotency-Key.
+ * Opens the dialog of an act: what will happen, what was found, what must be entered; then the answer. `done`
+ * is called after everything that may have changed something. One that was sent without an answer may be sent
+ * again with the same Idempotency-Key.
  */
 export function openAct(act: Act, done: () => void): void {
   new ActDialog(act, done).open();

@@ -5,8 +5,8 @@ import { clockTime } from '../format';
 import type { Look } from './act';
 
 /**
- * What is known of a volume now. What cannot be undone waits until CloudStack says which volume this is, and the guest who uses
- * it.
+ * What is known of a volume now. What cannot be undone waits until CloudStack says which volume this is, and
+ * the guest who uses it.
  */
 export async function lookAtVolume(volumeId: string): Promise<Look> {
   const evidence = await api.evidence(volumeId);

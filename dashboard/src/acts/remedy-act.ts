@@ -24,8 +24,8 @@ const CONSEQUENCES: Readonly<Record<Remedy, readonly string[]>> = {
 };
 
 /**
- * Does what the daemon can do about a drift; null when that is nothing. A dry run comes first, and it is offered only while the
- * drift is still there.
+ * Does what the daemon can do about a drift; null when that is nothing. A dry run comes first, and it is
+ * offered only while the drift is still there.
  */
 export function remedyAct(drift: DriftReply): Act | null {
   const by = remedyOf(drift);

@@ -19,7 +19,10 @@ export interface Chart {
 
 const HEIGHT_PX = 144;
 
-/** Lines over time. A gap is a time of which nothing is known. The legend says the values under the pointer, or the latest. */
+/**
+ * Lines over time. A gap is a time of which nothing is known. The legend says the values under the
+ * pointer, or the latest.
+ */
 export function chart(
   title: string,
   series: readonly ChartSeries[],

@@ -12,7 +12,9 @@ import {
 
 const INTERVAL_MS = 30_000;
 
-/** What the page of all volumes shows: one page of the list, as the server answers the filter of the address. */
+/**
+ * What the page of all volumes shows: one page of the list, as the server answers the filter of the address.
+ */
 export class VolumesPage {
   filter: VolumeFilter = volumeFilterOf(location.search);
   list: VolumeListPage | null = null;

@@ -26,7 +26,10 @@ export function driftsView(live: Live): () => void {
   };
 }
 
-/** A list of drifts. With `live` each offers what the daemon can do about it; the result of a sync offers nothing. */
+/**
+ * A list of drifts. With `live` each offers what the daemon can do about it; the result of a
+ * sync offers nothing.
+ */
 export function driftList(
   parent: HTMLElement,
   live: Live | null = null,

@@ -4,8 +4,8 @@ import { type Child, element, setAttribute, setText } from '../dom';
 import { type Context, STATUS_WORDS, subject, TYPE_WORDS, target } from './words';
 
 /**
- * What an operation does to which volume: `Attach disk-1 to VM 1a2b3c4d`. A link to its page, unless it stands in a summary, which is
- * a control itself.
+ * What an operation does to which volume: `Attach disk-1 to VM 1a2b3c4d`. A link to its page, unless it
+ * stands in a summary, which is a control itself.
  */
 export function operationTitle(
   context: Context,

@@ -8,7 +8,8 @@ export function tokenView(live: Live): () => void {
   const field = byId('token', HTMLInputElement);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    // The pattern of the field lets through only what can stand in a header: with anything else no request could be made.
+    // The pattern of the field lets through only what can stand in a header: with anything else no
+    // request could be made.
     const given = field.value.trim();
     if (given === '') return;
     token.set(given);

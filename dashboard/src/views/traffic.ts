@@ -3,7 +3,10 @@ import type { ExportTrafficReply } from '../../../server/http/schemas/traffic';
 import { element, setAttribute, setText, show } from '../dom';
 import { clockTime, plural } from '../format';
 
-/** What flows through an export: a bar with the share written, the rate and the time left, and who is connected. */
+/**
+ * What flows through an export: a bar with the share written, the rate and the time left, and who is
+ * connected.
+ */
 export function trafficView(): {
   readonly element: HTMLElement;
   update(traffic: ExportTrafficReply | undefined): void;

@@ -36,7 +36,9 @@ export function volumeView(page: VolumePage): () => void {
   };
 }
 
-/** What is offered follows from what is known; what is not known forbids nothing here: the dialogs look again. */
+/**
+ * What is offered follows from what is known; what is not known forbids nothing here: the dialogs look again.
+ */
 function volumeButtons(page: VolumePage): () => void {
   const { live } = page;
   const applianceId = (): string | null => live.health?.details.appliance.vm_id ?? null;

@@ -32,7 +32,10 @@ export interface Context {
   applianceId(): string | null;
 }
 
-/** The name of the volume of an operation when it is known, otherwise the start of its id: `of disk-1` after a snapshot. */
+/**
+ * The name of the volume of an operation when it is known, otherwise the start of its id:
+ * `of disk-1` after a snapshot.
+ */
 export function subject(context: Context, { type, request, volume_id }: OperationReply): string {
   const hasItsOwn = type === 'create' || type === 'snapshot-group';
   if (hasItsOwn && typeof request.name === 'string') return request.name;

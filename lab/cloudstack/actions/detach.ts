@@ -71,8 +71,9 @@ function checkDetach({ inventory }: ModelParts, volume: Volume): Vm {
 }
 
 /**
- * Nothing is checked again after the wait in the queue: a second detach behind a first one succeeds, asks the VM that had the volume
- * when it was accepted, and clears whatever attachment the row has by then (apache/cloudstack#14214).
+ * Nothing is checked again after the wait in the queue: a second detach behind a first one succeeds, asks the
+ * VM that had the volume when it was accepted, and clears whatever attachment the row has by then
+ * (apache/cloudstack#14214).
  */
 async function detachNow(
   parts: ModelParts,

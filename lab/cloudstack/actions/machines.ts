@@ -24,7 +24,10 @@ interface VmPlan {
   readonly regardless?: string | null;
 }
 
-/** Starting, stopping and destroying wait in the VM's own queue, behind attaches and detaches. Throws 431 and 531. */
+/**
+ * Starting, stopping and destroying wait in the VM's own queue, behind attaches and detaches. Throws 431
+ * and 531.
+ */
 function run(parts: ModelParts, plan: VmPlan, asked: VmRequest, by: Account): Job {
   const { command } = plan;
   const vm = parts.inventory.vm(command, 'id', asked.id);
@@ -121,7 +124,10 @@ interface DestroyVm extends VmRequest {
   readonly expunge: boolean;
 }
 
-/** The data disks are detached. With `expunge` the VM and its root disk go for good; without, the VM can be recovered. */
+/**
+ * The data disks are detached. With `expunge` the VM and its root disk go for good; without, the
+ * VM can be recovered.
+ */
 export function destroyVm(parts: ModelParts, asked: DestroyVm, by: Account): Job {
   const plan: VmPlan = {
     command: 'destroyVirtualMachine',

@@ -41,7 +41,10 @@ function allowRemoval(volume: Volume): void {
     throw internal(`Failed to delete volume ${volume.name}: it is in ${volume.state}`);
 }
 
-/** `Expunging` while the agent works, then gone; `Destroy` when the agent fails. Two at a time both end as the agent says. */
+/**
+ * `Expunging` while the agent works, then gone; `Destroy` when the agent fails. Two at a time both
+ * end as the agent says.
+ */
 async function expungeVolume(parts: ModelParts, command: string, volume: Volume, by: Account): Promise<void> {
   const before = { ...volume };
   volume.state = 'Expunging';

@@ -11,7 +11,10 @@ interface Request {
   readonly jobId: string | null;
 }
 
-/** These commands look the volume up by themselves, and have another text for one that is removed. Throws 431 and 531. */
+/**
+ * These commands look the volume up by themselves, and have another text for one that is
+ * removed. Throws 431 and 531.
+ */
 function presentVolume(
   parts: ModelParts,
   by: Account,
@@ -147,7 +150,10 @@ interface ResizeVolume extends Request {
   readonly shrinkOk: boolean;
 }
 
-/** Bigger, attached or not, the guest's disk with it; smaller only with `shrinkok`, and then the agent refuses. */
+/**
+ * Bigger, attached or not, the guest's disk with it; smaller only with `shrinkok`, and then the agent
+ * refuses.
+ */
 export function resizeVolume(parts: ModelParts, asked: ResizeVolume, by: Account): Job {
   const volume = presentVolume(parts, by, 'resizeVolume', 'id', asked.id);
   const size = asked.sizeGiB * GIB;

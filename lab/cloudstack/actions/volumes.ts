@@ -42,7 +42,8 @@ export function createVolume(
     throw forbidden(`Cannot perform this operation, Zone is currently disabled: ${zone.internalId}`);
   allowQuota(parts, owner, size);
   const customId = asked.customId === null ? {} : { id: customIdFor(inventory, asked.customId, by) };
-  // The row comes before the job id is looked at: a resend under a job id that is taken leaks a volume, as on the real server.
+  // The row comes before the job id is looked at: a resend under a job id that is taken leaks a volume,
+  // as on the real server.
   const volume = inventory.addVolume({
     ...customId,
     name: asked.name || parts.random.uuid(),
@@ -112,7 +113,10 @@ interface UpdateVolume {
   readonly jobId: string | null;
 }
 
-/** For root administrators: the role of a user lacks the command. A disk that is plugged keeps the serial of the old id. */
+/**
+ * For root administrators: the role of a user lacks the command. A disk that is plugged keeps the
+ * serial of the old id.
+ */
 export function updateVolume(parts: ModelParts, asked: UpdateVolume, by: Account): Job {
   const volume = targetVolume(parts, by, 'updateVolume', asked.id);
   const customId =

@@ -36,14 +36,18 @@ export class Access {
     private readonly conditions: Conditions,
   ) {}
 
-  /** Whether a list shows this. Throws 431 for a project that never was, 531 for one that the caller is no member of. */
+  /**
+   * Whether a list shows this. Throws 431 for a project that never was, 531 for one that the
+   * caller is no member of.
+   */
   sees(caller: Account, thing: Owned, scope: Scope): boolean {
     const owner = this.accounts.require(thing.accountId);
     if (this.hidden(thing, owner)) return false;
     if (scope.projectId === '-1') return caller.role === 'root' || this.owns(caller, owner);
     if (scope.projectId !== null) return owner === this.project(scope.command, caller, scope.projectId);
     if (scope.account !== null) return owner.name === scope.account && this.reaches(caller, owner);
-    // What belongs to a project is in no list that does not name it, unless an administrator asks for it by its id.
+    // What belongs to a project is in no list that does not name it, unless an administrator
+    // asks for it by its id.
     if (owner.project) return caller.role === 'root' && scope.byId;
     return this.reaches(caller, owner) && (owner === caller || scope.listAll || scope.byId);
   }

@@ -23,7 +23,10 @@ const account = (number: number, name: string, role: Account['role']): Account =
   project: null,
 });
 
-/** Who there is: a root administrator and two users, each with a key of its own, and the projects that were made. */
+/**
+ * Who there is: a root administrator and two users, each with a key of its own, and the
+ * projects that were made.
+ */
 export class Accounts {
   readonly all: Account[] = [
     account(2, 'admin', 'root'),

@@ -67,7 +67,10 @@ interface JobParts {
   readonly restart: (fault: Fault) => void;
 }
 
-/** The asynchronous jobs: ids of the caller's choosing, one queue per VM, results, retention, management restarts. */
+/**
+ * The asynchronous jobs: ids of the caller's choosing, one queue per VM, results, retention,
+ * management restarts.
+ */
 export class Jobs {
   readonly all = new Map<string, Job>();
   private readonly queues = new Map<string, Promise<void>>();
@@ -77,8 +80,8 @@ export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
   /**
-   * A new pending job. Throws 431 when the wanted id is no lower-case UUID or belongs to a job that is pending, and 530 when that job
-   * has ended: only the pending ones are looked at before the row is written.
+   * A new pending job. Throws 431 when the wanted id is no lower-case UUID or belongs to a job that is
+   * pending, and 530 when that job has ended: only the pending ones are looked at before the row is written.
    */
   accept({ command, by, instanceType, instanceId, wanted }: NewJob): Job {
     this.purge();
@@ -116,7 +119,9 @@ export class Jobs {
     return [...this.all.values()].filter(({ status, lost }) => status === 0 && !lost);
   }
 
-  /** Does the work of an accepted job and writes its end as the server does, faults included. Never rejects. */
+  /**
+   * Does the work of an accepted job and writes its end as the server does, faults included. Never rejects.
+   */
   async run(job: Job, plan: Plan): Promise<void> {
     const generation = this.fates.length;
     const run: Run = { job, fate: () => this.fates[generation] ?? 'alive' };
@@ -133,7 +138,9 @@ export class Jobs {
     plan.ended?.();
   }
 
-  /** Every pending job fails with 530 and without a result; `work` is what becomes of what they were doing. */
+  /**
+   * Every pending job fails with 530 and without a result; `work` is what becomes of what they were doing.
+   */
   restart(work: RestartWork): void {
     this.fates.push(work);
     for (const job of this.pending()) this.end(job, { status: 2, resultCode: 530, result: null });

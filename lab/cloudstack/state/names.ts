@@ -1,4 +1,7 @@
-/** Whether the database takes two names for the same: case, accents and trailing spaces do not count, leading spaces do. */
+/**
+ * Whether the database takes two names for the same: case, accents and trailing spaces do not
+ * count, leading spaces do.
+ */
 export function namesMatch(a: string, b: string): boolean {
   return a === b || folded(a) === folded(b);
 }

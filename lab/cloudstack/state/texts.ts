@@ -2,8 +2,9 @@ import { ApiError } from '../records';
 import { type Account, accountText } from './accounts';
 
 /**
- * CloudStack's errors, with the codes and texts of 4.20. `cserrorcode` 4350 is an InvalidParameterValueException, 9999
- * an error thrown straight by the API layer; neither number means "not found".
+ * CloudStack's errors, with the codes and texts of 4.20. `cserrorcode` 4350 is an
+ * InvalidParameterValueException, 9999 an error thrown straight by the API layer; neither
+ * number means "not found".
  */
 
 /** A lookup that finds nothing: ids that never were, jobs that were purged. Removed rows are still found. */
@@ -66,7 +67,10 @@ export function entityExists(): ApiError {
 
 const HIDDEN_TEXT = 'Internal error executing command, please contact your system administrator';
 
-/** Users are not told what went wrong inside; administrators are. Texts in job results are the same for everybody. */
+/**
+ * Users are not told what went wrong inside; administrators are. Texts in job results are the same for
+ * everybody.
+ */
 export function toldTo(account: Account | null, error: ApiError): ApiError {
   const hidden = error.code === 530 || error.code === 533 || error.code === 534;
   return hidden && account?.role !== 'root' ? new ApiError(error.code, HIDDEN_TEXT, error.csCode) : error;
@@ -142,7 +146,10 @@ interface Named {
 
 const json = ({ id, name }: Named) => `[{"name":"${name}","uuid":"${id}"}]`;
 
-/** The first attach makes the disk on a storage pool; none fits, or none is known yet after a start of the server. */
+/**
+ * The first attach makes the disk on a storage pool; none fits, or none is known yet after a
+ * start of the server.
+ */
 export function noStorage(volume: Named): string {
   return `Unable to find suitable primary storage when creating volume ${json(volume)}.`;
 }

@@ -4,8 +4,8 @@ import { DOMAIN_ID } from '../state/accounts';
 import { date, snapshotView, type View, vmSnapshotView, vmView, volumeView } from './objects';
 
 /**
- * The answer to queryAsyncJobResult, and an item of listAsyncJobs. The management server is named as long as the job is not ended by
- * it: a job that a restart ended keeps the name.
+ * The answer to queryAsyncJobResult, and an item of listAsyncJobs. The management server is named as long as
+ * the job is not ended by it: a job that a restart ended keeps the name.
  */
 export function jobView(model: CloudModel, job: Job): View {
   const { result } = job;
@@ -54,7 +54,10 @@ function className({ command, instanceType }: Job, root: boolean): string {
   return `org.apache.cloudstack.api.command.${path()}`;
 }
 
-/** A failed job has neither `cserrorcode` nor `uuidList`; an object inside a result still shows the job as running. */
+/**
+ * A failed job has neither `cserrorcode` nor `uuidList`; an object inside a result still shows the job as
+ * running.
+ */
 function resultView(model: CloudModel, job: Job, result: JobResult, full: boolean): View {
   const running = { jobid: job.id, jobstatus: 0 };
   switch (result.kind) {

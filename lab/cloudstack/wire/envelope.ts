@@ -21,8 +21,8 @@ export async function readBody(request: IncomingMessage): Promise<string> {
 }
 
 /**
- * Query and form parameters under the names they were sent with. A name without `=` is dropped from the query; of a name that
- * comes twice the last one counts; a body of another type than a form is not looked at.
+ * Query and form parameters under the names they were sent with. A name without `=` is dropped from the
+ * query; of a name that comes twice the last one counts; a body of another type than a form is not looked at.
  */
 export function readParams(url: URL, contentType: string | undefined, body: string): Map<string, string> {
   const query = url.search
@@ -34,7 +34,10 @@ export function readParams(url: URL, contentType: string | undefined, body: stri
   return new Map([...new URLSearchParams(form), ...new URLSearchParams(query)]);
 }
 
-/** What the command sees: names in lower case, except that the server knows `command` and `response` only as they are. */
+/**
+ * What the command sees: names in lower case, except that the server knows `command` and
+ * `response` only as they are.
+ */
 export function lowerCased(params: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...params].map(([name, value]) => [name.toLowerCase(), value]));
 }
@@ -55,7 +58,10 @@ export interface Reply {
   /** `listvolumesresponse`, or `errorresponse` when the command is not known. */
   readonly key: string;
   readonly body: unknown;
-  /** The text that `X-Description` repeats; null where the real server sends none: after success, and with the 401 of a bad key. */
+  /**
+   * The text that `X-Description` repeats; null where the real server sends none: after success, and with
+   * the 401 of a bad key.
+   */
   readonly description: string | null;
 }
 
@@ -79,7 +85,10 @@ export function failure(command: string, known: boolean, error: ApiError): Reply
   };
 }
 
-/** The server's writer un-escapes every \uXXXX, so a control character inside a text comes out raw: not quite JSON. */
+/**
+ * The server's writer un-escapes every \uXXXX, so a control character inside a text comes out
+ * raw: not quite JSON.
+ */
 export function asJson({ key, body }: Reply): string {
   return JSON.stringify({ [key]: body }).replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),

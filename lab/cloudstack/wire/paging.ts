@@ -7,9 +7,9 @@ export type Params = ReadonlyMap<string, string>;
 export const PAGE_CAP = 500;
 
 /**
- * A list as the server answers it: an empty list is `{}`, a page past the end a count without an array. `page` and `pagesize` go
- * together; `pagesize=-1` alone is everything; without either it is the first `cap`. A page 0 is the first one, a size 0 the largest.
- * Throws 431.
+ * A list as the server answers it: an empty list is `{}`, a page past the end a count without an array.
+ * `page` and `pagesize` go together; `pagesize=-1` alone is everything; without either it is the first `cap`.
+ * A page 0 is the first one, a size 0 the largest. Throws 431.
  */
 export function page(
   command: string,

@@ -10,9 +10,10 @@ export interface Credentials {
 const EXPIRES_AHEAD = 15 * 60_000;
 
 /**
- * The check of the server, written a second time on purpose: what signs and what checks must not share a mistake. Names are sorted
- * as they were sent and never encoded; values are encoded as Java's URLEncoder does, `+` turned into `%20`; all of it is
- * lower-cased; HMAC-SHA1, base64, compared as text in constant time. Throws the one 401 that stands for every reason.
+ * The check of the server, written a second time on purpose: what signs and what checks must not share a
+ * mistake. Names are sorted as they were sent and never encoded; values are encoded as Java's URLEncoder
+ * does, `+` turned into `%20`; all of it is lower-cased; HMAC-SHA1, base64, compared as text in constant
+ * time. Throws the one 401 that stands for every reason.
  */
 export function checkSignature(
   params: ReadonlyMap<string, string>,

@@ -29,9 +29,10 @@ export function createAgents(ca: string | null = null): Agents {
 }
 
 /**
- * A fetch over kept connections of node:http, for texts. Never follows redirects, sends the request once, asks for
- * no compression, and has read the answer when it resolves. Node's own costs several times the processor time for
- * each call, because it makes a stream of everything, and cannot be given CAs without the undici package.
+ * A fetch over kept connections of node:http, for texts. Never follows redirects, sends the request
+ * once, asks for no compression, and has read the answer when it resolves. Node's own costs several
+ * times the processor time for each call, because it makes a stream of everything, and cannot be given
+ * CAs without the undici package.
  */
 export function fetchThrough(agents: Agents): typeof fetch {
   // There is one CloudStack, so its address is taken apart once.

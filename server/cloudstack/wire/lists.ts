@@ -126,8 +126,8 @@ export class Lists {
       most = count ?? most;
       for (const one of found) all.set(one.id, one);
       const isShort = found.length < pageSize;
-      // A server may give smaller pages than asked for, without a word but the count. One that gives fewer of these
-      // again cuts nothing, and may show none of what it has just shown.
+      // A server may give smaller pages than asked for, without a word but the count. One that gives fewer of
+      // these again cuts nothing, and may show none of what it has just shown.
       const mayBeCut = page === 1 && cut.length === 0 && found.length > 0 && found.length < (count ?? 0);
       if (isShort && mayBeCut) return this.pages(item, parameters, found.length, { reads, cut: found });
       if (found.length === 0 || (isShort && page * pageSize >= (count ?? 0))) return [...all.values()];

@@ -1,4 +1,7 @@
-/** What a server with `encode.api.response` makes of a text: ASCII letters and digits stay, and so does what is not ASCII. */
+/**
+ * What a server with `encode.api.response` makes of a text: ASCII letters and digits stay, and so
+ * does what is not ASCII.
+ */
 const ENCODED = /^(?:[A-Za-z0-9]|[^\u0000-\u007f]|%[0-7][0-9A-F])*$/;
 const ESCAPE = /%[0-7][0-9A-F]/;
 /** Dates are no texts to it, and stay as they are. */
@@ -17,7 +20,10 @@ export function parseAnswer(text: string): unknown {
   return mapTexts(answer, decodeURIComponent);
 }
 
-/** One text that is not encoded shows that none is: ids have hyphens, versions have dots, and errors have spaces. */
+/**
+ * One text that is not encoded shows that none is: ids have hyphens, versions have dots, and errors have
+ * spaces.
+ */
 function isEncoded(answer: unknown): boolean {
   let encoded = true;
   mapTexts(answer, (text) => {

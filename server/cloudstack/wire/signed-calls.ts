@@ -65,10 +65,10 @@ export class SignedCalls {
   }
 
   /**
-   * One call. A 401 never had an effect, so a call that only reads is sent once more when the cause may be ours: the
-   * credentials have changed, or CloudStack's clock differs from the one that we signed by. One that changes something
-   * is not: the 401 and its correction may have taken a minute, and whoever sends it has to look again at what may
-   * forbid it. The next call is signed by what was learned.
+   * One call. A 401 never had an effect, so a call that only reads is sent once more when the cause may be
+   * ours: the credentials have changed, or CloudStack's clock differs from the one that we signed by. One
+   * that changes something is not: the 401 and its correction may have taken a minute, and whoever sends it
+   * has to look again at what may forbid it. The next call is signed by what was learned.
    */
   async call(command: string, parameters: Parameters, sending: Sending = {}): Promise<WireBody> {
     const settings = await this.parts.settings.require();

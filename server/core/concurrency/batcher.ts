@@ -5,9 +5,9 @@ interface Waiting<In, Out> {
 }
 
 /**
- * Runs one batch at a time: what arrives meanwhile goes together in the next one, in order of arrival. An item
- * by itself does not wait. When a batch has ended, the next one is on its way before its results are handed out, so
- * that what follows from them does not hold it up.
+ * Runs one batch at a time: what arrives meanwhile goes together in the next one, in order of arrival. An
+ * item by itself does not wait. When a batch has ended, the next one is on its way before its results are
+ * handed out, so that what follows from them does not hold it up.
  *
  * @example
  * const batcher = new Batcher<number, string>(async (items) => items.map((n) => fulfilled(String(n))), 64);
@@ -18,7 +18,8 @@ export class Batcher<In, Out> {
   private running: Promise<void> | null = null;
 
   /**
-   * @param run one result for each item, in their order; when it throws, all items of the batch meet its error
+   * @param run one result for each item, in their order; when it throws, all items of the
+   * batch meet its error
    * @param size of a batch at most
    */
   constructor(

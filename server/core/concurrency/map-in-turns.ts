@@ -4,8 +4,8 @@ import { setImmediate as breathe } from 'node:timers/promises';
 const AT_A_STRETCH = 250;
 
 /**
- * `list.map(convert)` for lists that may have ten thousand elements: whoever else waits for the event loop gets
- * its turn in between. A short list is converted at once.
+ * `list.map(convert)` for lists that may have ten thousand elements: whoever else waits for the event loop
+ * gets its turn in between. A short list is converted at once.
  *
  * @example
  * const mappings = await mapInTurns(rows, toMapping);

@@ -1,7 +1,7 @@
 /**
- * A counting semaphore, first come first served, except for those who go ahead. Bounds how many steps are active
- * at once (calls under way, not operations that merely wait for a job), so that slow jobs on one VM never hold up
- * the others.
+ * A counting semaphore, first come first served, except for those who go ahead. Bounds how many steps are
+ * active at once (calls under way, not operations that merely wait for a job), so that slow jobs on one VM
+ * never hold up the others.
  */
 export class Semaphore {
   private free: number;

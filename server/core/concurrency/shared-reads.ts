@@ -8,9 +8,10 @@ interface UnderWay<T> {
 }
 
 /**
- * Shares the reads of those who ask for the same thing at the same time. Nobody is told what was read before they
- * asked: who asks while a read is under way gets the next one, together with all the others who have asked since.
- * It begins when the one under way is over, or after SHARED_READ_WAIT_MS, so that a read that hangs holds up nobody.
+ * Shares the reads of those who ask for the same thing at the same time. Nobody is told what was read before
+ * they asked: who asks while a read is under way gets the next one, together with all the others who have
+ * asked since. It begins when the one under way is over, or after SHARED_READ_WAIT_MS, so that a read that
+ * hangs holds up nobody.
  *
  * @example
  * const zones = new SharedReads(clock, (id) => readZone(id));

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 
 /**
- * What a token may do; each role includes those before it. `read`: everything that changes nothing. `operate`:
- * volumes, exports, sync. `admin`: also what no rule can judge (retry and abandon held operations).
+ * What a token may do; each role includes those before it. `read`: everything that changes
+ * nothing. `operate`: volumes, exports, sync. `admin`: also what no rule can judge (retry and
+ * abandon held operations).
  */
 export const ROLES = ['read', 'operate', 'admin'] as const;
 export type Role = (typeof ROLES)[number];

@@ -47,7 +47,10 @@ function checkBind(http: Together['http'], problems: Problem[]): void {
   });
 }
 
-/** An export that was to be encrypted, or slowed down, must not come up otherwise because another server was chosen. */
+/**
+ * An export that was to be encrypted, or slowed down, must not come up otherwise because
+ * another server was chosen.
+ */
 function checkNbdkitOnly(
   { backend, tls, maxBytesPerSecond }: Together['exports'],
   problems: Problem[],

@@ -174,8 +174,9 @@ const OURS = /^(?:ATTACH|CLOUDSTACK|DATABASE|DETACH|NBD)_/i;
 const SHORT_NAME = 6;
 
 /**
- * Variables that are like a setting and none. Whoever mistypes one runs with its default and believes otherwise: with
- * NBD_TSL=require the exports are in the clear. Notes, not mistakes: other programs have their variables here, too.
+ * Variables that are like a setting and none. Whoever mistypes one runs with its default and believes
+ * otherwise: with NBD_TSL=require the exports are in the clear. Notes, not mistakes: other programs have
+ * their variables here, too.
  */
 function mistyped(env: Environment): string[] {
   return Object.keys(env)

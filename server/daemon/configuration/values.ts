@@ -160,7 +160,9 @@ export const httpUrl: Parse<string> = (text) => {
   return url.href;
 };
 
-/** Headers as OpenTelemetry writes them: `name=value,name=value`, values percent-encoded. Never shows a value. */
+/**
+ * Headers as OpenTelemetry writes them: `name=value,name=value`, values percent-encoded. Never shows a value.
+ */
 export const headers: Parse<Readonly<Record<string, string>>> = (text) =>
   Object.fromEntries(
     text

@@ -379,8 +379,9 @@ export const VARIABLES = {
 
 /**
  * Variables that old units set and the daemon does not read: they are mentioned in the notes instead of
- * silently ignored. The first are Nitro's own, so they are mistakes: they would bypass the rule about non-loopback
- * addresses, or put a server of another kind (HTTPS) there, for which the limits of connections do not hold.
+ * silently ignored. The first are Nitro's own, so they are mistakes: they would bypass the rule about
+ * non-loopback addresses, or put a server of another kind (HTTPS) there, for which the limits of
+ * connections do not hold.
  */
 export const NOT_READ: Readonly<Record<string, { readonly instead: string; readonly refused: boolean }>> = {
   NITRO_HOST: { instead: 'HOST', refused: true },

@@ -59,8 +59,8 @@ export async function lookAtCloud(
     return cloudHealth(version, cloud.statistics().clockSkewMs);
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
-    // Its address and its keys are there: nobody has asked it, so nobody is to look for the fault in it. The reason is not always
-    // one of the whole database: the right to read this one table may be missing.
+    // Its address and its keys are there: nobody has asked it, so nobody is to look for the fault in it. The
+    // reason is not always one of the whole database: the right to read this one table may be missing.
     return { status: 'unknown', message: `not known, its URL and keys cannot be read: ${error.message}` };
   }
 }
@@ -86,8 +86,8 @@ interface DiskKeeping {
 }
 
 /**
- * The health of the device watcher, how many more disks this VM takes (a full VM is in order), the list of own
- * disks, and whether the tools of this system leave the exported disks alone.
+ * The health of the device watcher, how many more disks this VM takes (a full VM is in order), the list of
+ * own disks, and whether the tools of this system leave the exported disks alone.
  */
 export function deviceHealth(
   health: ReturnType<Adapters['watcher']['health']>,

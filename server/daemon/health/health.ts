@@ -35,12 +35,17 @@ export class HealthMonitor {
     for (const name of ['cloudstack', 'database', 'exportServer'] as const) void this.watch(name);
   }
 
-  /** No look that is under way is waited for: a dependency that does not answer must not hold the end of the daemon. */
+  /**
+   * No look that is under way is waited for: a dependency that does not answer must not hold
+   * the end of the daemon.
+   */
   stop(): void {
     this.stopping.abort();
   }
 
-  /** There is news of it: unless it is known to be away, which is looked at often anyway, it is looked at now. */
+  /**
+   * There is news of it: unless it is known to be away, which is looked at often anyway, it is looked at now.
+   */
   doubt(name: ProbeName): void {
     if (this.of(name).status !== 'unhealthy') this.pauses.get(name)?.abort();
   }

@@ -9,8 +9,8 @@ const NS_PER_SECOND = 1e9;
 const REPLACED = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const;
 
 /**
- * How late the event loop is, under the names of prom-client, since the last scrape: at rest 0. `registry` has
- * prom-client's own gauges.
+ * How late the event loop is, under the names of prom-client, since the last scrape: at rest 0. `registry`
+ * has prom-client's own gauges.
  */
 export function measureEventLoopLag(registry: Registry): void {
   for (const name of REPLACED) registry.removeSingleMetric(`nodejs_eventloop_lag_${name}_seconds`);

@@ -12,7 +12,9 @@ const SPANS = {
 export type SpanName = keyof typeof SPANS;
 export const SPAN_NAMES = ['hour', 'day'] as const satisfies readonly SpanName[];
 
-/** One value a step, the oldest first; null: not known, because this daemon was not there or could not look. */
+/**
+ * One value a step, the oldest first; null: not known, because this daemon was not there or could not look.
+ */
 export type Points = readonly (number | null)[];
 
 export interface MetricsHistoryReport {

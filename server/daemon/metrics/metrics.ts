@@ -106,7 +106,8 @@ export class Metrics {
       exports: health.exportServer,
       appliance: health.appliance,
     })) {
-      // The sample of the database says it: an alert for each of them would send people to look for faults in what nobody could ask.
+      // The sample of the database says it: an alert for each of them would send people to look for faults in
+      // what nobody could ask.
       if (state.status === 'unknown' && isAway && dependency !== 'database') continue;
       dependencyUp.set({ dependency }, state.status === 'unhealthy' || state.status === 'unknown' ? 0 : 1);
       dependencyDegraded.set({ dependency }, state.status === 'degraded' ? 1 : 0);

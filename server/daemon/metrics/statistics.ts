@@ -23,8 +23,8 @@ export class Statistics {
   }
 
   /**
-   * The counts of now: a read that began before the last event is not joined. Throws DATABASE_UNAVAILABLE when
-   * the ledger must be read and cannot be.
+   * The counts of now: a read that began before the last event is not joined. Throws DATABASE_UNAVAILABLE
+   * when the ledger must be read and cannot be.
    */
   async counts(): Promise<OperationCounts> {
     if (!this.isOwner()) this.dirty = true;

@@ -21,7 +21,8 @@ interface Parts {
 }
 
 /**
- * Sees to an active row of ossea_configs that CloudStack accepts: the values are tried before they are written.
+ * Sees to an active row of ossea_configs that CloudStack accepts: the values are tried before they are
+ * written.
  * False: no row is there and none was asked for.
  */
 export async function setUpCloudstack(

@@ -20,8 +20,8 @@ export interface DatabaseSettings {
 }
 
 /**
- * Sees to it that the daemon can log in and that its tables are there. Returns the DSN to go on with, null when
- * there is none yet. An account or a database that works is left alone.
+ * Sees to it that the daemon can log in and that its tables are there. Returns the DSN to go on with, null
+ * when there is none yet. An account or a database that works is left alone.
  */
 export async function setUpDatabase(settings: DatabaseSettings, steps: Step[]): Promise<Dsn | null> {
   const dsn = await loggedIn(settings, steps);

@@ -12,8 +12,9 @@ import { setUpDatabase } from './setup-database';
 import { type SetupReport, type SetupRequest, type Step, setupRequest } from './steps';
 
 /**
- * What `volumectl setup` runs, while the daemon need not: reads a request from the standard input, makes what is
- * missing, prints the report as JSON and ends the process with 0; with 1 when the request is not understood.
+ * What `volumectl setup` runs, while the daemon need not: reads a request from the standard input,
+ * makes what is missing, prints the report as JSON and ends the process with 0; with 1 when the
+ * request is not understood.
  */
 export async function runSetup(
   configuration: Configuration,

@@ -17,9 +17,9 @@ type Result = Parameters<Parameters<SpanExporter['export']>[1]>[0];
 const SUCCESS = 0;
 
 /**
- * Passes spans on to a processor that sends them in batches, and never holds more than LIMITS.TRACE_SPANS_MAX:
- * a batch whose sending was given up still counts until its request has ended. Tells the log when the collector
- * goes away and when it is back.
+ * Passes spans on to a processor that sends them in batches, and never holds more than
+ * LIMITS.TRACE_SPANS_MAX: a batch whose sending was given up still counts until its request has ended. Tells
+ * the log when the collector goes away and when it is back.
  */
 export class BoundedSpans implements SpanProcessor {
   private readonly inner: SpanProcessor;

@@ -19,7 +19,10 @@ import { BoundedSpans, type SpanCounts } from './bounded-spans';
 
 export type { SpanCounts } from './bounded-spans';
 
-/* Imported only when an endpoint is configured (./start-tracing.ts): this room's other files must not import it. */
+/*
+ * Imported only when an endpoint is configured (./start-tracing.ts): this room's other files must not import
+ * it.
+ */
 
 interface SenderSettings {
   /** Base of the collector's address; spans go to `v1/traces` below it. */

@@ -22,8 +22,8 @@ export interface DaemonTracing {
 }
 
 /**
- * The packages that make and send spans are loaded only when an endpoint is configured, and beside the start of
- * the daemon: what happens before they are there is not recorded. When they cannot be loaded nothing is.
+ * The packages that make and send spans are loaded only when an endpoint is configured, and beside the start
+ * of the daemon: what happens before they are there is not recorded. When they cannot be loaded nothing is.
  */
 export function startTracing({ settings, version, logger }: TracingParts): DaemonTracing {
   const tracing = new LateTracing();

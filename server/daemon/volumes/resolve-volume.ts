@@ -83,7 +83,9 @@ async function byPrefix(parts: Parts, reference: string): Promise<Candidate[]> {
   return [...shown, ...others];
 }
 
-/** CloudStack compares names without regard to case, accents and spaces at the end: only the exact one counts. */
+/**
+ * CloudStack compares names without regard to case, accents and spaces at the end: only the exact one counts.
+ */
 async function byName({ cloud, applianceVmId }: Parts, name: string): Promise<Candidate[]> {
   await requireAppliance(cloud, applianceVmId());
   const shown = await cloud.listVolumes({ name });

@@ -96,8 +96,8 @@ export async function lookUpShown(parts: Shown, volumeId: string): Promise<Volum
 const PROVE_IT: readonly string[] = ['create', 'attach', 'recover'] satisfies OperationType[];
 
 /**
- * A management server that lags behind denies a volume that an operation has just made: until its answers have settled,
- * as the operations themselves judge by then, that proves nothing. Throws DATABASE_UNAVAILABLE.
+ * A management server that lags behind denies a volume that an operation has just made: until its answers
+ * have settled, as the operations themselves judge by then, that proves nothing. Throws DATABASE_UNAVAILABLE.
  */
 async function unlessJustMade(
   { ledger, clock }: Pick<Shown, 'ledger' | 'clock'>,
@@ -160,9 +160,10 @@ function fromGuest(
 }
 
 /**
- * Volumes whose ids begin alike show one serial: a disk that a mapping proves to be another one's is not taken for this
- * one's, as sync takes it for neither. Nor is one that no mapping proves to be this one's, while CloudStack shows such a
- * volume attached here, perhaps without a mapping. While the database and CloudStack are away nothing tells.
+ * Volumes whose ids begin alike show one serial: a disk that a mapping proves to be another one's is not
+ * taken for this one's, as sync takes it for neither. Nor is one that no mapping proves to be this one's,
+ * while CloudStack shows such a volume attached here, perhaps without a mapping. While the database and
+ * CloudStack are away nothing tells.
  */
 async function unlessOfAnother(
   { ledger, cloud, applianceVmId }: Pick<EvidenceParts, 'ledger' | 'cloud' | 'applianceVmId'>,

@@ -42,8 +42,8 @@ export interface VolumeDescription {
 }
 
 /**
- * Queries about volumes, devices and mappings. The identity of a device is verified for every answer; while the
- * guest was not read yet, answers about disks of this appliance throw DEVICES_UNREADABLE.
+ * Queries about volumes, devices and mappings. The identity of a device is verified for every answer; while
+ * the guest was not read yet, answers about disks of this appliance throw DEVICES_UNREADABLE.
  */
 export class VolumeQueries {
   private readonly unknowns = new Unknowns();
@@ -190,9 +190,9 @@ export class VolumeQueries {
   }
 
   /**
-   * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers open
-   * the path that they are told: before the first look after a start, a letter of the last boot is not told. Nor is
-   * it called missing while the serial of the disk there is being read.
+   * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers
+   * open the path that they are told: before the first look after a start, a letter of the last boot is not
+   * told. Nor is it called missing while the serial of the disk there is being read.
    */
   private checked(mapping: Mapping): Mapping {
     if (mapping.linuxState !== 'detected' || mapping.vmId !== this.parts.applianceVmId()) return mapping;

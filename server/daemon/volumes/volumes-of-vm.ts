@@ -41,10 +41,11 @@ export function byRows(mappings: readonly Mapping[], doubt: string | null = null
  * Adds the volumes that CloudStack shows attached to the VM and that have no mapping: attached by hand, or
  * left by the daemon before this one. Callers that destroy a VM ask for its volumes first and detach them;
  * one that is missing here would be lost with the VM. A root disk counts only when it is proven to be ours:
- * the one that a VM came with goes with the VM. A row that CloudStack contradicts stays, and says so: callers that find
- * none take the volume for detached.
+ * the one that a VM came with goes with the VM. A row that CloudStack contradicts stays, and says so: callers
+ * that find none take the volume for detached.
  *
- * Throws what CloudStack was asked in vain for where nothing is mapped: callers take an empty list for "none".
+ * Throws what CloudStack was asked in vain for where nothing is mapped: callers take an empty list for
+ * "none".
  */
 export async function withUnmapped(
   parts: Parts,
@@ -67,7 +68,8 @@ export async function withUnmapped(
   const settled = await mapConcurrent(wanted, LIMITS.PROBES_AT_ONCE, ({ id }) => isThere(parts, id, vmId));
   const added = wanted.filter((_, index) => settled[index]);
   const moving = wanted.filter((_, index) => !settled[index]).map(({ id }) => id);
-  // The same list that a cleanup does not believe: a key that does not see the root disk may not see others either.
+  // The same list that a cleanup does not believe: a key that does not see the root disk may
+  // not see others either.
   const hasRoot = list.some(({ type, vmId: on }) => type === 'ROOT' && on === vmId);
   const doubts = [
     ...(moving.length === 0
@@ -94,8 +96,8 @@ interface Look {
 }
 
 /**
- * What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less: for the list, and for what it leaves
- * out as long as there is time. Throws CloudError.
+ * What CloudStack shows of the VM. Callers wait 30 s for an answer, so this waits less: for the list, and for
+ * what it leaves out as long as there is time. Throws CloudError.
  */
 async function inTime(parts: Parts, vmId: string, mapped: ReadonlySet<string>): Promise<Evidence<Look>> {
   const done = new AbortController();
@@ -165,9 +167,9 @@ function saysOtherwise(volume: Evidence<CloudVolume>, vmId: string): string | nu
 }
 
 /**
- * Is the list right about a volume that it shows on the VM? An attach to that VM, whether it runs or has just failed, says
- * the same, and a detach that has not come to its end does not contradict it: whoever gives up waiting for either asks for
- * the volumes, and destroys the VM.
+ * Is the list right about a volume that it shows on the VM? An attach to that VM, whether it runs or has just
+ * failed, says the same, and a detach that has not come to its end does not contradict it: whoever gives up
+ * waiting for either asks for the volumes, and destroys the VM.
  */
 async function isThere(parts: Parts, volumeId: string, vmId: string): Promise<boolean> {
   const last = await lastOn(parts, volumeId);

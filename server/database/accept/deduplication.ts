@@ -5,8 +5,8 @@ import type { Operation } from '../../model/operation';
 /* What both ledgers say about a request that repeats another one; no effects. */
 
 /**
- * Is the last unfinished operation the one that is asked for? One that is being cancelled will not do it. Two keys
- * name two requests: joined, two callers who each want a volume of the same name would write to one.
+ * Is the last unfinished operation the one that is asked for? One that is being cancelled will not do it. Two
+ * keys name two requests: joined, two callers who each want a volume of the same name would write to one.
  */
 export function mayJoin(last: Operation, lastHash: string | null, input: NewOperation): boolean {
   return (

@@ -60,8 +60,8 @@ export class GroupCommit {
       );
       return answers.map((answer) => (answer instanceof DaemonError ? rejected(answer) : fulfilled(answer)));
     } catch (error) {
-      // A fault of the database or the epoch concerns all; any other is found by storing one by one, and what is too
-      // large together may be taken so.
+      // A fault of the database or the epoch concerns all; any other is found by storing one by one, and what
+      // is too large together may be taken so.
       if (others.length === 0 || concernsAll(error)) return group.map(() => rejected(error));
       const results: Result[] = [];
       for (const one of group) results.push(...(await this.settle([one])));

@@ -10,9 +10,9 @@ import type { Tables } from '../tables';
 import { firstEntry, newOperation, newOperationRow } from './new-operation';
 
 /**
- * Stores requests of which it is known that they repeat no unfinished one, in one round trip: nearly all requests.
- * Null when none is certain to be stored: another owner has taken over, an Idempotency-Key is used, or the answer
- * was lost, after which they may be there. Whoever asked has to look.
+ * Stores requests of which it is known that they repeat no unfinished one, in one round trip: nearly all
+ * requests. Null when none is certain to be stored: another owner has taken over, an Idempotency-Key is used,
+ * or the answer was lost, after which they may be there. Whoever asked has to look.
  */
 export async function insertFresh(
   { kysely, packet }: Database,
@@ -63,8 +63,8 @@ const ANY: NewOperation<'detach'> = {
 };
 
 /**
- * The rows in order of arrival, only under the epoch: otherwise nothing is found for the appliance of the first,
- * which must not be NULL. Until the packet has ended a take-over waits for the lock on that row.
+ * The rows in order of arrival, only under the epoch: otherwise nothing is found for the appliance of the
+ * first, which must not be NULL. Until the packet has ended a take-over waits for the lock on that row.
  */
 function insertOperations(
   db: Kysely<Tables>,

@@ -10,11 +10,12 @@ export interface UnfinishedRequest {
 }
 
 /**
- * What this process knows of the appliance's queue: how many more operations may wait, and which requests are
- * unfinished. Only this process accepts for the appliance in its epoch, so it need not look again at every request.
+ * What this process knows of the appliance's queue: how many more operations may wait, and which
+ * requests are unfinished. Only this process accepts for the appliance in its epoch, so it need not look
+ * again at every request.
  *
- * It may name too many requests as unfinished, never too few: one is noted before it is stored, and leaves when its
- * end is durable. Whoever is told that a request may be a repetition looks.
+ * It may name too many requests as unfinished, never too few: one is noted before it is stored, and leaves
+ * when its end is durable. Whoever is told that a request may be a repetition looks.
  */
 export class KnownQueue {
   /** The epochs in which the places were counted, and the requests read. */

@@ -319,7 +319,8 @@ async function identicalLast(
   if (!mayJoin(last, row.request_hash, input)) return null;
   const { idempotencyKey } = input;
   if (idempotencyKey === null) return { operation: last, outcome: 'joined' };
-  // The same key must give this operation after its end as well; joined alone, it would begin another one then.
+  // The same key must give this operation after its end as well; joined alone, it would begin another one
+  // then.
   await tx
     .updateTable('volume_operations')
     .set({ idempotency_key: idempotencyKey, updated_at: row.updated_at })

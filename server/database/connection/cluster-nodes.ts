@@ -46,16 +46,16 @@ export class ClusterNodes {
   }
 
   /**
-   * A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make anew. Or it
-   * takes the place of a connection that matters more.
+   * A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make
+   * anew. Or it takes the place of a connection that matters more.
    */
   closeIdle(): void {
     for (const listener of this.idleListeners) listener();
   }
 
   /**
-   * A write that this node has not answered. Reads may be answered all the while (a backup that holds the global
-   * read lock, a full disk): a node that leaves one write after the other unanswered is left.
+   * A write that this node has not answered. Reads may be answered all the while (a backup that holds the
+   * global read lock, a full disk): a node that leaves one write after the other unanswered is left.
    */
   writeUnanswered(address: Address): void {
     if (address !== this.current) return;
@@ -86,9 +86,9 @@ export class ClusterNodes {
 }
 
 /**
- * What every node would say: of the account and its rights, the schema, a statement that is too large or that a
- * trigger refuses. Whatever else a node may refuse is an open set (disks, tables, read-only modes, clusters, the
- * next version's inventions), and another node may do it.
+ * What every node would say: of the account and its rights, the schema, a statement that is too large or that
+ * a trigger refuses. Whatever else a node may refuse is an open set (disks, tables, read-only modes,
+ * clusters, the next version's inventions), and another node may do it.
  */
 const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
   1044, // no right to the database

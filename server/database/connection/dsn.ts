@@ -75,7 +75,8 @@ const PARAMETERS: Readonly<Record<string, string | null>> = {
 export function parseDsn(text: string): Dsn {
   const dsn = text.trim();
   if (dsn === '') throw new DsnError(`it is empty; ${FORM}`);
-  // systemd takes quotes away; of others, as of `docker --env-file`, they would become a part of user and database.
+  // systemd takes quotes away; of others, as of `docker --env-file`, they would become a part
+  // of user and database.
   if (/^(["']).*\1$/s.test(dsn)) throw new DsnError(`it stands in quotes: leave them out; ${FORM}`);
   return /^(mysql|mariadb):\/\//i.test(dsn) ? parseUrl(dsn) : parseGo(dsn);
 }
@@ -248,7 +249,8 @@ function noteOn(name: string): string | null {
     throw new DsnError(`the parameter ${name} is not known; name the nodes as tcp(host1:port,host2:port)`);
   const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
   if (known !== undefined) return known;
-  // Whoever asked for encryption in the words of another driver, or in capitals, must not get a plain connection.
+  // Whoever asked for encryption in the words of another driver, or in capitals, must not get a plain
+  // connection.
   if (/^(use)?(ssl|tls)/i.test(name))
     throw new DsnError(`the parameter ${name} is not known; use tls=true or tls=skip-verify`);
   return `the parameter ${name} is not known and ignored`;

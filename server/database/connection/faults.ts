@@ -99,7 +99,10 @@ export function isDuplicate(error: unknown): boolean {
   return faultOf(error) === 'duplicate';
 }
 
-/** A subquery found nothing for a column that must not be NULL (1048): how a statement refuses its transaction. */
+/**
+ * A subquery found nothing for a column that must not be NULL (1048): how a statement refuses its
+ * transaction.
+ */
 export function isLeftOut(error: unknown): boolean {
   return error instanceof Error && 'errno' in error && error.errno === 1048;
 }

@@ -148,8 +148,9 @@ export class Lane implements MysqlPool {
   }
 
   /**
-   * Before the server does it: a connection is not closed just as it is taken. The one that was handed back last is
-   * taken first, and there is one at least every few seconds, so that mysql2 need not look for them every second.
+   * Before the server does it: a connection is not closed just as it is taken. The one that was handed
+   * back last is taken first, and there is one at least every few seconds, so that mysql2 need not look
+   * for them every second.
    */
   private closeIdle({ sockets, idleSince }: Node): void {
     const latest = performance.now() - LIMITS.DATABASE_IDLE_MS / 2;

@@ -29,8 +29,8 @@ const BEGIN = 'START TRANSACTION';
 const COMMIT = 'COMMIT';
 
 /**
- * Runs statements as one transaction in one packet, so that a caller waits for one round trip. A statement must
- * decide by itself whether it writes, or fail and take the others along; what is read is for its locks.
+ * Runs statements as one transaction in one packet, so that a caller waits for one round trip. A statement
+ * must decide by itself whether it writes, or fail and take the others along; what is read is for its locks.
  *
  * Null when nothing of it is certain: it was refused and rolled back (a proxy on the way may refuse several
  * statements in a text), or its answer was lost, after which it may have become true. Whoever asked has to

@@ -56,8 +56,9 @@ export interface Attempt {
 export interface Database {
   readonly kysely: Kysely<Tables>;
   /**
-   * Runs a query outside a transaction, once more when its connection turns out to be dead, or after a deadlock
-   * or a lock timeout. So `work` sends one statement, which may be repeated. Throws DATABASE_UNAVAILABLE.
+   * Runs a query outside a transaction, once more when its connection turns out to be dead, or after a
+   * deadlock or a lock timeout. So `work` sends one statement, which may be repeated. Throws
+   * DATABASE_UNAVAILABLE.
    */
   query<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /**
@@ -67,8 +68,8 @@ export interface Database {
    */
   transaction<T>(work: (tx: Transaction<Tables>, attempt: Attempt) => Promise<T>): Promise<T>;
   /**
-   * Statements as one transaction in one round trip, tried once; see sendPacket. Each lane has connections of its
-   * own, so that none waits for another. Null when whether they took effect has to be looked up.
+   * Statements as one transaction in one round trip, tried once; see sendPacket. Each lane has connections of
+   * its own, so that none waits for another. Null when whether they took effect has to be looked up.
    */
   packet(lane: PacketLane, statements: readonly CompiledQuery[]): Promise<readonly StatementResult[] | null>;
   /**

@@ -5,9 +5,9 @@ import { LIMITS } from '../../core/limits';
  * say: each of these has a value that halves lists, loses writes or refuses statements.
  *
  * UTC; strict, so that nothing is silently cut, and a known syntax; every row of an answer; every statement
- * commits by itself outside a transaction; room to sort rows with JSON in them, by whole keys; keys are checked;
- * bounded waits for locks; an end for what a vanished client left open. Comments hold what only MariaDB or only
- * MySQL has.
+ * commits by itself outside a transaction; room to sort rows with JSON in them, by whole keys; keys are
+ * checked; bounded waits for locks; an end for what a vanished client left open. Comments hold what only
+ * MariaDB or only MySQL has.
  */
 function variables(idleMs: number): string {
   return [

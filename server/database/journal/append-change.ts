@@ -17,9 +17,9 @@ import { openJobStatements, rememberOpenJobs } from './open-jobs';
 import { entriesAfter, fencedEntry, insertEntries, sameEntries } from './write-journal';
 
 /**
- * Journal entries, row and effects together (see Ledger.append), in one packet that others may share. Whatever
- * that leaves out (another owner, an entry that is there already, a lost answer, a refused effect) goes as a
- * transaction, which looks and decides.
+ * Journal entries, row and effects together (see Ledger.append), in one packet that others may share.
+ * Whatever that leaves out (another owner, an entry that is there already, a lost answer, a refused effect)
+ * goes as a transaction, which looks and decides.
  */
 export async function appendChange(
   { database, writer }: { readonly database: Database; readonly writer: JournalWriter },
@@ -76,8 +76,8 @@ async function planWrite(
   const effected = effects.flatMap((effect) => effectStatements(kysely, effect, new Date(change.at), parts));
   let ended: readonly RawBuilder<unknown>[] = [];
   if (change.end) {
-    // A job anywhere in its journal may still be running. An entry that is not among these has the sequence of
-    // ours, which then fails.
+    // A job anywhere in its journal may still be running. An entry that is not among these has the sequence
+    // of ours, which then fails.
     const before = isWhole(change) ? change.journal : await query((db) => entriesAfter(db, operationId, 0));
     const journal = [...before, ...entries.map((entry) => ({ operationId, ...entry }))];
     ended = [totalsStatement(operationId), ...openJobStatements(operationId, journal)];
@@ -91,7 +91,9 @@ async function planWrite(
   return { epoch, operationId, statements, alone: effects.length > 0 };
 }
 
-/** Does the writer know every entry up to the last it has seen? Sequences are unique, so there are no others. */
+/**
+ * Does the writer know every entry up to the last it has seen? Sequences are unique, so there are no others.
+ */
 function isWhole(change: OperationChange): change is OperationChange & { journal: readonly JournalEntry[] } {
   const { journal, after } = change;
   return journal?.length === after && journal.every(({ sequence }, index) => sequence === index + 1);

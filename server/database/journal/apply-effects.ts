@@ -7,7 +7,9 @@ import type { Neighbourhood } from '../neighbours';
 import type { Tables } from '../tables';
 import { effectStatements, needsMapping } from './effect-statements';
 
-/** Changes mappings and exports in the transaction of the entry that reports them, one statement at a time. */
+/**
+ * Changes mappings and exports in the transaction of the entry that reports them, one statement at a time.
+ */
 export async function applyEffects(
   tx: Transaction<Tables>,
   effects: readonly MappingEffect[],
@@ -27,7 +29,10 @@ export async function applyEffects(
   }
 }
 
-/** Only the statement is undone, so the row that it met is there still. A trigger may have met one of its own table. */
+/**
+ * Only the statement is undone, so the row that it met is there still. A trigger may have met
+ * one of its own table.
+ */
 async function isPathTaken(
   tx: Transaction<Tables>,
   { vmId, devicePath, volumeId }: NewMapping,

@@ -55,9 +55,9 @@ interface Candidate {
 }
 
 /**
- * Claims them in one packet, which nearly always works, and reads their journals. Null when not all are certain: one
- * was cancelled meanwhile, a volume of theirs is executing already, another owner has taken over, or the answer was
- * lost.
+ * Claims them in one packet, which nearly always works, and reads their journals. Null when not all are
+ * certain: one was cancelled meanwhile, a volume of theirs is executing already, another owner has taken
+ * over, or the answer was lost.
  */
 async function claimAtOnce(
   database: Database,
@@ -118,7 +118,9 @@ function setExecuting(db: Kysely<Tables>, epoch: Epoch, ids: readonly string[], 
     .where('status', '=', 'pending');
 }
 
-/** The second entry of every journal, for those that this epoch executes and that nobody has journaled yet. */
+/**
+ * The second entry of every journal, for those that this epoch executes and that nobody has journaled yet.
+ */
 function journalClaims(epoch: Epoch, ids: readonly string[], parts: Claim): RawBuilder<unknown> {
   const { applianceId } = epoch;
   const data = { epoch: epoch.number, claim: parts.token };
@@ -169,10 +171,10 @@ export async function resumableOperations(database: Database, epoch: Epoch): Pro
 }
 
 /**
- * An unfinished operation whose status this version does not know (another version or another program wrote it; ''
- * is what a lax session makes of a wrong word) is claimed by nobody and blocks nobody: nobody would hear of it. It
- * is held like any other row that is not understood. Those that have ended are not looked at. IGNORE: while another
- * operation executes on its volume it has to wait for that one's end.
+ * An unfinished operation whose status this version does not know (another version or another program wrote
+ * it; '' is what a lax session makes of a wrong word) is claimed by nobody and blocks nobody: nobody would
+ * hear of it. It is held like any other row that is not understood. Those that have ended are not looked at.
+ * IGNORE: while another operation executes on its volume it has to wait for that one's end.
  */
 async function holdUnknownStatuses(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<void> {
   const { rows } = await sql<{ status: string }>`SELECT DISTINCT status

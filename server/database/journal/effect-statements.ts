@@ -62,7 +62,9 @@ function ourExport(db: Kysely<Tables>, volumeId: string): CompiledQuery {
   return db.deleteFrom('nbd_exports').where('export_name', '=', exportNameOf(volumeId)).compile();
 }
 
-/** The export and the hub's row go first, while the mapping still says whether it is the one that is meant. */
+/**
+ * The export and the hub's row go first, while the mapping still says whether it is the one that is meant.
+ */
 function deleteMapping(
   db: Kysely<Tables>,
   { volumeId, vmId }: Extract<MappingEffect, { kind: 'delete-mapping' }>,
@@ -177,7 +179,9 @@ function putExport(db: Kysely<Tables>, record: NewExport, at: Date, parts: Neigh
   ];
 }
 
-/** The volume that must have a mapping for this effect, and keep it until the effect is committed; or null. */
+/**
+ * The volume that must have a mapping for this effect, and keep it until the effect is committed; or null.
+ */
 export function needsMapping(effect: MappingEffect): string | null {
   return effect.kind === 'put-export' ? effect.record.volumeId : null;
 }

@@ -38,7 +38,10 @@ const rows = (database: Database) =>
     ({ id }) => id,
   );
 
-/** See Ledger.readExamined: one round trip. The journal itself is read only when one of its entries is doubtful. */
+/**
+ * See Ledger.readExamined: one round trip. The journal itself is read only when one of its
+ * entries is doubtful.
+ */
 export class ExaminedOperations {
   private readonly rows: ReturnType<typeof rows>;
 

@@ -130,7 +130,9 @@ export async function abandonHeld(
   });
 }
 
-/** The error of an operation that was abandoned: why it was held, or ended unheld, and what of it may be left. */
+/**
+ * The error of an operation that was abandoned: why it was held, or ended unheld, and what of it may be left.
+ */
 export function abandonedText(reason: string, journal: readonly JournalEntry[]): string {
   return storedText(
     `Abandoned while it was held (${reason}). What it has left: ${whatIsLeft(journal)}. Look at the volume before it is used.`,

@@ -19,9 +19,10 @@ export interface PlannedWrite {
 export type Written = readonly StatementResult[] | null;
 
 /**
- * Sends what running operations write. What comes while a packet is under way goes together in the next one:
- * one round trip and one wait for the disk for all of them. Each write is durable before its promise resolves.
- * One that is refused takes the others of its packet along; they are then done one by one by whoever asked.
+ * Sends what running operations write. What comes while a packet is under way goes together in the next
+ * one: one round trip and one wait for the disk for all of them. Each write is durable before its
+ * promise resolves. One that is refused takes the others of its packet along; they are then done one by
+ * one by whoever asked.
  */
 export class JournalWriter {
   private readonly batcher = new Batcher<PlannedWrite, Written>(
@@ -53,9 +54,10 @@ export class JournalWriter {
   }
 
   /**
-   * Shared on the rows of the appliance and the operations until COMMIT: a take-over and a reader of the feed
-   * wait for the packet, and what the entries look at stays as it is. By the key: no other row is waited for. Columns
-   * are not compared: in an adopted database the two tables may have collations that the server does not mix.
+   * Shared on the rows of the appliance and the operations until COMMIT: a take-over and a reader of the
+   * feed wait for the packet, and what the entries look at stays as it is. By the key: no other row is
+   * waited for. Columns are not compared: in an adopted database the two tables may have collations that the
+   * server does not mix.
    */
   private lock(writes: readonly PlannedWrite[]): CompiledQuery {
     const appliances = sql.join([...new Set(writes.map(({ epoch }) => epoch.applianceId))]);

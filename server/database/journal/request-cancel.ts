@@ -62,7 +62,8 @@ async function cancelPending(
       cancel_requested: 1,
       updated_at: at,
       completed_at: at,
-      // Somebody may have had it held by hand, after a restore: nothing waits for a decision about it any more.
+      // Somebody may have had it held by hand, after a restore: nothing waits for a decision about it any
+      // more.
       held_reason: null,
       held_at: null,
     })

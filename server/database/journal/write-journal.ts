@@ -57,9 +57,9 @@ export async function insertEntries(
 }
 
 /**
- * The INSERT of an entry that fails unless its operation is executed under this epoch, and with `mapped` unless
- * that volume has a mapping: nothing is found then for a column that must not be NULL. Their rows are locked by
- * whoever sends it.
+ * The INSERT of an entry that fails unless its operation is executed under this epoch, and with `mapped`
+ * unless that volume has a mapping: nothing is found then for a column that must not be NULL. Their rows are
+ * locked by whoever sends it.
  */
 export function fencedEntry(
   db: Kysely<Tables>,

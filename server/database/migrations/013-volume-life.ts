@@ -4,7 +4,10 @@ import { alter, charsetClause, columnsOf } from './schema';
 const TABLE = 'volume_operations';
 const TYPES = ['resize', 'snapshot', 'delete-snapshot', 'revert', 'snapshot-group'] as const;
 
-/** Operation types, as the last of the ENUM, so that no row is written again. The old daemon never writes them. */
+/**
+ * Operation types, as the last of the ENUM, so that no row is written again. The old daemon never writes
+ * them.
+ */
 export async function addVolumeLife(connection: Connection): Promise<void> {
   const column = (await columnsOf(connection, TABLE)).get('type');
   if (!column?.type.startsWith('enum(')) return;

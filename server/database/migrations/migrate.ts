@@ -61,8 +61,9 @@ async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise
 }
 
 /**
- * An administrator of MariaDB may have forbidden, for all who do not ask for it, to alter a table in a way that copies
- * it; some of our columns cannot be had in another one. MySQL and later versions do not know the variable.
+ * An administrator of MariaDB may have forbidden, for all who do not ask for it, to alter a table in a
+ * way that copies it; some of our columns cannot be had in another one. MySQL and later versions do
+ * not know the variable.
  */
 async function allowEveryAlter(connection: Connection): Promise<void> {
   await connection.query("SET SESSION alter_algorithm = 'DEFAULT'").catch((error: unknown) => {

@@ -5,8 +5,8 @@ import type { Database } from '../connection/pool';
 import { MIGRATIONS } from './migrations';
 
 /**
- * Throws DATABASE_UNAVAILABLE when a newer version has changed the schema. It may keep in the tables what this one does
- * not read, such as what an operation has begun: this one would not see it, and do it again.
+ * Throws DATABASE_UNAVAILABLE when a newer version has changed the schema. It may keep in the tables what
+ * this one does not read, such as what an operation has begun: this one would not see it, and do it again.
  *
  * @param applied ids of the migrations that have run
  */

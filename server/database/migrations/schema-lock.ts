@@ -9,10 +9,10 @@ const UNTIL = `NOW(3) + INTERVAL ${LIMITS.MIGRATION_LEASE_MS * 1000} MICROSECOND
 const ENDED = `(lease_until IS NULL OR lease_until < NOW(3) OR lease_until > ${UNTIL})`;
 
 /**
- * Who changes the schema: one row, so that it holds on every node of a cluster, which a named lock does not. A
- * migrator that dies leaves a lease that ends by the database's clock. While a node alters a table nothing can
- * be renewed, so the lock may be lost in the middle of a step: it spares work, and the steps themselves, which
- * may be repeated and may run side by side, make it right.
+ * Who changes the schema: one row, so that it holds on every node of a cluster, which a named lock does not.
+ * A migrator that dies leaves a lease that ends by the database's clock. While a node alters a table nothing
+ * can be renewed, so the lock may be lost in the middle of a step: it spares work, and the steps themselves,
+ * which may be repeated and may run side by side, make it right.
  */
 export class SchemaLock {
   private readonly holder = `${hostname()} pid ${process.pid} ${crypto.randomUUID()}`.slice(0, 191);

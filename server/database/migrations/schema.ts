@@ -52,9 +52,9 @@ export async function addColumns(
 }
 
 /**
- * Changes after which these columns take text in any language, as CloudStack and callers give it: the server refuses
- * what the character set of an adopted table does not have, and then the row cannot be written at all. JSON columns
- * have no character set of their own, or utf8mb4.
+ * Changes after which these columns take text in any language, as CloudStack and callers give it: the server
+ * refuses what the character set of an adopted table does not have, and then the row cannot be written at
+ * all. JSON columns have no character set of their own, or utf8mb4.
  */
 export function takeAnyLanguage(
   columns: ReadonlyMap<string, Column>,
@@ -193,9 +193,9 @@ export function isReal(columns: ReadonlyMap<string, Column>, name: string): bool
 }
 
 /**
- * The specification calls the column of the volume `volume_id`, the live system `volume_uuid`. The one that is
- * there stays the real one, because its program, its triggers and its views write it; the other becomes a
- * readable alias.
+ * The specification calls the column of the volume `volume_id`, the live system `volume_uuid`. The one
+ * that is there stays the real one, because its program, its triggers and its views write it; the other
+ * becomes a readable alias.
  */
 export async function addVolumeAlias(connection: Connection, table: string): Promise<void> {
   const columns = await columnsOf(connection, table);

@@ -64,7 +64,9 @@ export function deviceNumber(rdev: bigint): string {
   return `${major}:${minor}`;
 }
 
-/** A file as the kernel writes it in its tables of memory: file system in hexadecimal, number of the inode. */
+/**
+ * A file as the kernel writes it in its tables of memory: file system in hexadecimal, number of the inode.
+ */
 function inodeOf({ dev, ino }: BigIntStats): string {
   const words = deviceNumber(dev).split(':');
   return `${words.map((word) => Number(word).toString(16).padStart(2, '0')).join(':')} ${ino}`;
@@ -91,7 +93,9 @@ export function leadsTo(path: string, target: BlockTarget): boolean {
   return status?.isBlockDevice() === true && target.isNode(status);
 }
 
-/** Is there nothing of this name? A name that cannot be followed for another reason is none of a disk either. */
+/**
+ * Is there nothing of this name? A name that cannot be followed for another reason is none of a disk either.
+ */
 export function isDangling(path: string): boolean {
   return statOf(path) === null;
 }

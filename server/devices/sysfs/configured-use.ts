@@ -26,8 +26,8 @@ interface Places {
 }
 
 /**
- * What fstab, crypttab, units of systemd, LVM's lists of devices and the kernel's command line name. Files that
- * are not there name nothing.
+ * What fstab, crypttab, units of systemd, LVM's lists of devices and the kernel's command line name. Files
+ * that are not there name nothing.
  */
 export function readConfiguredUses(places: Places, gaps: Gaps): ConfiguredUse[] {
   const { etcDir, procDir, devDir } = places;
@@ -70,7 +70,8 @@ function lvmUse(row: readonly string[], devDir: string): ConfiguredUse[] {
     case 'devname':
       return [{ ...use, path: pathOf(value, devDir) }];
     default:
-      // The others name a volume of md, LVM or dm-crypt, which stands on the disk and is looked at by its holders.
+      // The others name a volume of md, LVM or dm-crypt, which stands on the disk and is
+      // looked at by its holders.
       return [];
   }
 }
@@ -96,8 +97,8 @@ function settingOf(unit: string, name: string): string {
 
 /**
  * Which of them mean this disk. An entry whose mount point is mounted from another disk means that one: a
- * copied disk has the UUIDs and labels of its original. An automount that waits for its first use, or a folder in
- * memory that hides the mount point from us, is no disk.
+ * copied disk has the UUIDs and labels of its original. An automount that waits for its first use, or a
+ * folder in memory that hides the mount point from us, is no disk.
  */
 export function configuredUsesOf(
   device: Device,

@@ -29,8 +29,8 @@ export interface Subject {
 
 /**
  * Adds to each disk the processes that have it open, by device number, whatever the node is called, and those
- * that use it without a descriptor (./hidden-opens.ts). Processes that may not be looked into, and a search that
- * has to stop at its bounds, are gaps.
+ * that use it without a descriptor (./hidden-opens.ts). Processes that may not be looked into, and a search
+ * that has to stop at its bounds, are gaps.
  */
 export async function findDescriptors(
   { procDir, ignoredPids, exportClients }: Sources,
@@ -123,8 +123,8 @@ async function lookAtProcesses(
 }
 
 /**
- * The open files of each process, read as they are asked for. A process whose first thread has ended shows none,
- * while its other threads go on with them: then those of the threads.
+ * The open files of each process, read as they are asked for. A process whose first thread has ended shows
+ * none, while its other threads go on with them: then those of the threads.
  */
 function* tablesOf(
   procDir: string,
@@ -151,8 +151,8 @@ function pathOf(link: string): string | Error | null {
 }
 
 /**
- * What a descriptor leads to; null when it is closed meanwhile, the error when it may not be followed. It follows
- * the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
+ * What a descriptor leads to; null when it is closed meanwhile, the error when it may not be followed. It
+ * follows the descriptor itself, not its path: right for deleted nodes, other mount namespaces and links.
  */
 async function opened(link: string): Promise<BigIntStats | Error | null> {
   try {

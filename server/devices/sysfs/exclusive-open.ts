@@ -8,11 +8,14 @@ import { LIMITS } from '../../core/limits';
 type Answer = 'free' | 'claimed' | { readonly unknown: string };
 
 /**
- * Asks the kernel by an exclusive open whether anything has claimed a block device. An open waits for as long as the
- * kernel reads the partitions of a disk that hangs; it is asked once, and the others do not wait for it.
+ * Asks the kernel by an exclusive open whether anything has claimed a block device. An open waits
+ * for as long as the kernel reads the partitions of a disk that hangs; it is asked once, and the
+ * others do not wait for it.
  */
 export class ExclusiveOpens {
-  /** Opens that have not come back in time, by path. Each occupies one of the threads that Node has for files. */
+  /**
+   * Opens that have not come back in time, by path. Each occupies one of the threads that Node has for files.
+   */
   private readonly stuck = new Map<string, Promise<Answer>>();
 
   constructor(

@@ -7,8 +7,8 @@ import { type Gaps, labelIn, readTable } from './kernel-files';
 
 interface Places {
   /**
-   * One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot, before any file system but
-   * the root's is mounted.
+   * One file per disk that was exported (`markOf`): the udev rules look for it, also after a reboot, before
+   * any file system but the root's is mounted.
    */
   readonly marksDir: string;
   /** `/run/udev/data` */
@@ -30,8 +30,8 @@ export interface HandsOffState {
 const SECTOR_BYTES = 512;
 
 /**
- * What the udev rules know a disk by: its serial, or on Xen, which has none, its place and size. Null: the rules
- * have no way to know it again.
+ * What the udev rules know a disk by: its serial, or on Xen, which has none, its place and size. Null: the
+ * rules have no way to know it again.
  */
 function markOf({ serial, bus, controller, size }: Device): string | null {
   if (bus === 'xen' && serial === null && controller !== null) return `${controller}-${size / SECTOR_BYTES}`;
@@ -39,8 +39,9 @@ function markOf({ serial, bus, controller, size }: Device): string | null {
 }
 
 /**
- * The daemon's part in keeping LVM, md, udisks and others away from migrated disks: it names the exported disks
- * to the udev rules of the package and looks whether the rules have worked. It never deactivates anything.
+ * The daemon's part in keeping LVM, md, udisks and others away from migrated disks: it names the
+ * exported disks to the udev rules of the package and looks whether the rules have worked. It never
+ * deactivates anything.
  */
 export class HandsOff {
   /** Marks that could not be set, and why. */
@@ -55,10 +56,10 @@ export class HandsOff {
   }
 
   /**
-   * Drops the marks of disks that are not among these any more: nothing else ends one, because a migrated disk
-   * stays one when its export is withdrawn. While the serial of any disk is not known, none is dropped: it may be
-   * that disk's. Should it come back, it is plugged in again, which is reason enough for the rules: a mark that cannot
-   * be removed does no harm. One that could not be set is set now. Never throws.
+   * Drops the marks of disks that are not among these any more: nothing else ends one, because a migrated
+   * disk stays one when its export is withdrawn. While the serial of any disk is not known, none is dropped:
+   * it may be that disk's. Should it come back, it is plugged in again, which is reason enough for the rules:
+   * a mark that cannot be removed does no harm. One that could not be set is set now. Never throws.
    */
   dropUnplugged(devices: readonly Device[]): void {
     if (devices.some(({ serialState }) => serialState === 'pending' || serialState === 'unreadable')) return;
@@ -109,8 +110,8 @@ export class HandsOff {
   }
 
   /**
-   * What finds `/` at a boot reads no rules of ours. A machine that was made from the same image has its UUIDs and labels,
-   * and the last disk with them may be taken. The last `root=` counts.
+   * What finds `/` at a boot reads no rules of ours. A machine that was made from the same image has its
+   * UUIDs and labels, and the last disk with them may be taken. The last `root=` counts.
    */
   private bootRisk(): string {
     const root = [...labelIn(this.places.cmdline).matchAll(/(?:^|\s)root=(\S+)/g)].at(-1)?.[1] ?? '';

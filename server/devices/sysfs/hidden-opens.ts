@@ -82,9 +82,9 @@ export function registeredFiles(
 }
 
 /**
- * Exported disks have a second name (a hard link), which only the inode tells; that of a disk that has left has an inode
- * of its own, though the next disk may have its number. Older kernels show the name of a registered file without its
- * folder.
+ * Exported disks have a second name (a hard link), which only the inode tells; that of a disk that has left
+ * has an inode of its own, though the next disk may have its number. Older kernels show the name of a
+ * registered file without its folder.
  */
 export function leadsToDisk({ file, inode }: HiddenOpen, target: BlockTarget): boolean {
   if (inode !== null && target.inodes.has(inode)) return true;

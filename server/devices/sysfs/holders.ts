@@ -33,8 +33,8 @@ export interface HolderSources {
   /** Processes whose descriptors do not count: our own. */
   readonly ignoredPids: ReadonlySet<number>;
   /**
-   * Processes that serve a client of our exports (`processIdentity`). Whoever else has a disk open is a user, an
-   * export server of somebody else, too.
+   * Processes that serve a client of our exports (`processIdentity`). Whoever else has a disk open is a user,
+   * an export server of somebody else, too.
    */
   readonly exportClients: () => Promise<ReadonlyMap<string, ClientState>>;
   /** Remembers disks that hang from look to look. */
@@ -42,10 +42,11 @@ export interface HolderSources {
 }
 
 /**
- * Who uses each of these disks, by path: mounts in every mount namespace, swap, what is stacked on it (LVM, md,
- * dm, loop, btrfs), descriptors of other processes, fstab and its like, the list of own disks, and whatever
- * makes the kernel refuse an exclusive open (zfs, a file system that is mounted nowhere any more). Empty = free.
- * What could not be looked at is a user of the kind `unknown`. Processes and devices may end meanwhile.
+ * Who uses each of these disks, by path: mounts in every mount namespace, swap, what is stacked on it
+ * (LVM, md, dm, loop, btrfs), descriptors of other processes, fstab and its like, the list of own disks,
+ * and whatever makes the kernel refuse an exclusive open (zfs, a file system that is mounted nowhere any
+ * more). Empty = free. What could not be looked at is a user of the kind `unknown`. Processes and
+ * devices may end meanwhile.
  */
 export async function findHolders(
   sources: HolderSources,
@@ -146,8 +147,8 @@ function mountNamespaces(procDir: string, gaps: Gaps): MountSpace[] {
 }
 
 /**
- * Is /proc mounted so that it does not list all processes? What is not listed cannot be refused: it would look as
- * if nobody were there. Whoever may trace processes sees all.
+ * Is /proc mounted so that it does not list all processes? What is not listed cannot be refused: it would
+ * look as if nobody were there. Whoever may trace processes sees all.
  */
 function hidesProcesses(procDir: string, mounts: readonly Mount[]): boolean {
   const options = mounts.findLast(({ type, target }) => type === 'proc' && target === procDir)?.options ?? '';
@@ -198,8 +199,8 @@ function usersIn(
 }
 
 /**
- * A link under which a disk is configured or listed is made by udev, some time after the kernel shows the disk.
- * Until udev is done with it, a link that leads nowhere may be this disk's.
+ * A link under which a disk is configured or listed is made by udev, some time after the kernel shows the
+ * disk. Until udev is done with it, a link that leads nowhere may be this disk's.
  */
 function namedLater(target: BlockTarget, dangling: readonly string[], runDir: string | undefined): Holder[] {
   const [link] = dangling;
@@ -227,7 +228,8 @@ async function conclude(
   gaps: Gaps,
 ): Promise<Holder[]> {
   const all = [...found];
-  // Clients of an export do not claim a disk, nor do readers: behind them the claim of somebody else may hide.
+  // Clients of an export do not claim a disk, nor do readers: behind them the claim of
+  // somebody else may hide.
   if (all.every(({ kind, readOnly }) => kind === 'nbd-client' || readOnly === true))
     all.push(...(await claims(target, opens)));
   all.push(...gaps.map((gap) => holder('unknown', gap)));
@@ -243,8 +245,8 @@ function withoutRepeats(all: readonly Holder[]): Holder[] {
 }
 
 /**
- * The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it or
- * a partition of it. Nodes of a laboratory are plain files, which nothing claims.
+ * The last word is the kernel's: O_EXCL on a block device fails while anything in the kernel has claimed it
+ * or a partition of it. Nodes of a laboratory are plain files, which nothing claims.
  */
 async function claims(target: BlockTarget, opens: ExclusiveOpens): Promise<Holder[]> {
   for (const { path, dev } of target.nodes) {

@@ -23,11 +23,14 @@ export function readNumber(path: string): number | null {
 }
 
 /**
- * What a look could not see, in words. Where it is not empty, nothing may be concluded from what was not found.
+ * What a look could not see, in words. Where it is not empty, nothing may be concluded from what was not
+ * found.
  */
 export type Gaps = string[];
 
-/** The text of a table; null when there is no such file. Anything else that prevents reading it all is a gap. */
+/**
+ * The text of a table; null when there is no such file. Anything else that prevents reading it all is a gap.
+ */
 export function readTable(path: string, gaps: Gaps): string | null {
   try {
     const text = readFileSync(path, 'utf8');
@@ -39,7 +42,9 @@ export function readTable(path: string, gaps: Gaps): string | null {
   }
 }
 
-/** The names in a folder; none when there is no such folder. Anything else that prevents reading it is a gap. */
+/**
+ * The names in a folder; none when there is no such folder. Anything else that prevents reading it is a gap.
+ */
 export function listFolder(dir: string, gaps: Gaps): string[] {
   try {
     return readdirSync(dir);

@@ -10,7 +10,9 @@ export interface KernelTarget {
   readonly path: string;
 }
 
-/** Where the kernel's servers say what they serve: iSCSI and its like (LIO), NVMe over fabrics, USB gadgets. */
+/**
+ * Where the kernel's servers say what they serve: iSCSI and its like (LIO), NVMe over fabrics, USB gadgets.
+ */
 const PLACES: readonly (readonly string[])[] = [
   ['target/core', '*', '*', 'udev_path'],
   ['nvmet/subsystems', '*', 'namespaces', '*', 'device_path'],
@@ -18,9 +20,9 @@ const PLACES: readonly (readonly string[])[] = [
 ];
 
 /**
- * What the kernel's own storage servers have open. They do so inside the kernel: no process has a descriptor, and
- * most of them claim nothing. `configDir` is `/sys/kernel/config`; without it there is none. `devDir` stands for
- * /dev.
+ * What the kernel's own storage servers have open. They do so inside the kernel: no process has a
+ * descriptor, and most of them claim nothing. `configDir` is `/sys/kernel/config`; without it there is none.
+ * `devDir` stands for /dev.
  */
 export function readKernelTargets(configDir: string, devDir: string, gaps: Gaps): KernelTarget[] {
   return PLACES.flatMap((parts) => expand(configDir, '', parts, gaps))

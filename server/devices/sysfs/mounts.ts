@@ -38,8 +38,8 @@ function isRemote(mount: Mount): boolean {
 }
 
 /**
- * Whether a path lies on a file system whose server may hang: what counts is the innermost mount around it. Where
- * `/` itself is remote (NFS, 9p, fuse-overlayfs), /dev is not.
+ * Whether a path lies on a file system whose server may hang: what counts is the innermost mount around it.
+ * Where `/` itself is remote (NFS, 9p, fuse-overlayfs), /dev is not.
  */
 export function remotePaths(mounts: readonly Mount[]): (path: string) => boolean {
   const targets = (of: readonly Mount[]) => [...new Set(of.map(({ target }) => target))];

@@ -6,8 +6,9 @@ import { textIn } from './kernel-files';
 import { deviceIn, SECOND_NAMES } from './second-names';
 
 /*
- * What /proc tells about processes that run now. Read synchronously, which is many times faster than the
- * thread pool. Who looks for the users of a disk asks ./descriptors.ts, which tells what it could not see, too.
+ * What /proc tells about processes that run now. Read synchronously, which is many times faster
+ * than the thread pool. Who looks for the users of a disk asks ./descriptors.ts, which tells what
+ * it could not see, too.
  */
 
 /** The kernel keeps 15 characters of a program's name. */
@@ -145,7 +146,9 @@ function statOf(path: string): BigIntStats | null {
   return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
 }
 
-/** Ends a process, or with a negative number its group; one that has left by itself is fine. Default: at once. */
+/**
+ * Ends a process, or with a negative number its group; one that has left by itself is fine. Default: at once.
+ */
 export function end(pid: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): void {
   try {
     process.kill(pid, signal);

@@ -14,9 +14,9 @@ interface RootDisks {
 }
 
 /**
- * The disks that hold `/`, through partitions, LVM, md, the disks of a btrfs and the layers of an overlay. Zfs,
- * and a layer whose file system is mounted nowhere, do not tell: then the answer is not complete. Null when the
- * guest says nothing at all.
+ * The disks that hold `/`, through partitions, LVM, md, the disks of a btrfs and the layers of an overlay.
+ * Zfs, and a layer whose file system is mounted nowhere, do not tell: then the answer is not complete. Null
+ * when the guest says nothing at all.
  */
 export function findRootDisks(where: {
   readonly sysBlockDir: string;

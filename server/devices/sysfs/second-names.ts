@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 
 /**
- * Second names (hard links) of the nodes of exported disks, `<diskseq>.<device>.<export>`. The udev rule that closes
- * links knows this folder, too (docs/reference/exports.md).
+ * Second names (hard links) of the nodes of exported disks, `<diskseq>.<device>.<export>`. The udev rule that
+ * closes links knows this folder, too (docs/reference/exports.md).
  */
 export const SECOND_NAMES = '/dev/volume-daemon';
 

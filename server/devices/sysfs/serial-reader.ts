@@ -62,9 +62,10 @@ export class SerialReader {
   ) {}
 
   /**
-   * What is known of the plug; starts the first read, or the next try of a failed one. `comesLate`: every disk of
-   * this kind has the file, some time after the disk itself is shown. `isStill`: is the plug still the one with this
-   * name? A read may wait for its turn, and what it finds then is the serial of another disk.
+   * What is known of the plug; starts the first read, or the next try of a failed one. `comesLate`:
+   * every disk of this kind has the file, some time after the disk itself is shown. `isStill`: is the
+   * plug still the one with this name? A read may wait for its turn, and what it finds then is the
+   * serial of another disk.
    */
   ask(key: string, path: string, { comesLate = false, isStill = always }: Circumstances = {}): SerialAnswer {
     const known = this.known.get(key);

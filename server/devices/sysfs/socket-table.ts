@@ -111,8 +111,8 @@ export function servesPort(binary: string, port: number): boolean {
 }
 
 /**
- * The process of ours that listens on a port, null when there is none. The pid file is only a hint: it must be
- * such a process, too. If it is wrong, all processes are searched, whatever they are called: Node 24 calls
+ * The process of ours that listens on a port, null when there is none. The pid file is only a hint: it must
+ * be such a process, too. If it is wrong, all processes are searched, whatever they are called: Node 24 calls
  * itself `MainThread`.
  */
 export async function findListener(
@@ -122,7 +122,8 @@ export async function findListener(
 ): Promise<number | null> {
   const listeners = listeningSockets(port);
   if (listeners.size === 0) return null;
-  // A child has the socket of its parent for a moment, and serves a client: it must not be taken for the parent.
+  // A child has the socket of its parent for a moment, and serves a client: it must not be
+  // taken for the parent.
   const isIt = (pid: number) => isOurs(pid) && !isOurs(parentOf(pid)) && ownsSocket(pid, listeners) !== false;
   const hint = pidIn(pidFile);
   if (hint !== null && isIt(hint)) return hint;

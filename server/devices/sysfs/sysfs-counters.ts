@@ -17,13 +17,18 @@ interface SysfsCountersOptions {
   readonly sync?: (path: string) => Promise<void>;
 }
 
-/** The counters of `/sys/block/<disk>/stat`, read synchronously like the rest of sysfs: it touches no disk. */
+/**
+ * The counters of `/sys/block/<disk>/stat`, read synchronously like the rest of sysfs: it touches no disk.
+ */
 export function createSysfsCounters({
   sysBlockDir,
   clock,
   sync = syncToDisk,
 }: SysfsCountersOptions): CounterReader {
-  /** Asked for and not begun: whoever asks meanwhile shares it. One that has begun may have passed what was written since. */
+  /**
+   * Asked for and not begun: whoever asks meanwhile shares it. One that has begun may have passed
+   * what was written since.
+   */
   const waiting = new Map<string, Promise<void>>();
   /** One flush a plug at a time. */
   const flushes = new KeyedMutex();
@@ -31,7 +36,8 @@ export function createSysfsCounters({
   const begunAt = new Map<string, number>();
   /** When any flush has ended last (monotonic ms). */
   let lastEnd = Number.NEGATIVE_INFINITY;
-  // One that never ends holds one of the threads that Node has for files: a storage that hangs has many disks.
+  // One that never ends holds one of the threads that Node has for files: a storage that hangs has many
+  // disks.
   const turns = new Semaphore(LIMITS.DISK_FLUSHES_AT_ONCE);
 
   const flushInTurn = (key: string, path: string) =>
@@ -70,7 +76,8 @@ export function createSysfsCounters({
       }
     },
     async flush({ path, diskseq }) {
-      // By the plug: the flush of a disk that has left may hang, and does nothing for the next one of its name.
+      // By the plug: the flush of a disk that has left may hang, and does nothing for the next one of its
+      // name.
       const key = `${path}#${diskseq}`;
       const asked = waiting.get(key) ?? flushInTurn(key, path);
       waiting.set(key, asked);

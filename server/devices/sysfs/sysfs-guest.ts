@@ -131,8 +131,9 @@ interface Look {
 }
 
 /**
- * All devices as they were at one moment: while disks come, go or change their names, a single pass could show
- * one disk under two names. So a pass that shows other plugs than the last look is made again until two agree.
+ * All devices as they were at one moment: while disks come, go or change their names, a single pass
+ * could show one disk under two names. So a pass that shows other plugs than the last look is made
+ * again until two agree.
  */
 function lookAtRest(options: SysfsOptions, known: Map<string, Known>): Look {
   const plugsOf = ({ disks }: Look) => disks.map(({ plug }) => plug).join(' ');

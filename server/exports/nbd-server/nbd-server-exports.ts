@@ -133,7 +133,9 @@ function hasOurConfiguration(pid: number, baseConfig: string): boolean {
   return words.length > 1 && (at < 0 ? DEFAULT_CONFIG : words[at + 1]) === baseConfig;
 }
 
-/** Right, or closed: the server knows the name but cannot open the target, and no restart would change that. */
+/**
+ * Right, or closed: the server knows the name but cannot open the target, and no restart would change that.
+ */
 function isSettled(probe: ProbeResult, target: ExportTarget, node: string): boolean {
   return complaint(target, probe, node) === null || (!probe.ok && probe.reason === 'denied');
 }

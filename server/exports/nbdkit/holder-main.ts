@@ -77,7 +77,8 @@ async function settled<T>(read: () => T | Promise<T>): Promise<T> {
     return await read();
   } catch (error) {
     log(error instanceof Error ? error.message : String(error));
-    // systemd starts it again at once, because whoever connects waits meanwhile: the same words would fill the journal.
+    // systemd starts it again at once, because whoever connects waits meanwhile: the same words
+    // would fill the journal.
     if (passed > 0) await pause(FAILED_START_PAUSE_MS);
     process.exit(1);
   }

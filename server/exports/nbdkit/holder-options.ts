@@ -17,9 +17,10 @@ export interface HolderOptions {
 }
 
 /**
- * Reads the command line. The unit passes settings as they stand in the environment file, so an empty one is an
- * unset one, and spaces and case count as little as for the daemon (server/daemon/configuration/values.ts): a
- * value that the daemon accepts must not leave the exports without a server. Throws an Error that names the option.
+ * Reads the command line. The unit passes settings as they stand in the environment file, so an empty one is
+ * an unset one, and spaces and case count as little as for the daemon
+ * (server/daemon/configuration/values.ts): a value that the daemon accepts must not leave the exports without
+ * a server. Throws an Error that names the option.
  */
 export function readHolderOptions(args: readonly string[]): HolderOptions {
   const { values } = parseArgs({ args: [...args], options: OPTIONS });

@@ -38,9 +38,9 @@ export class Holder {
   constructor(private readonly options: HolderOptions) {
     this.processes = sessionsOf(options.doors.map(({ exportsDir }) => exportsDir));
     this.sessions = new Sessions(options.bounds, this.processes);
-    // A handshake is many small packets; none may wait for the acknowledgement of the one before. A machine that is
-    // gone without a word is noticed by the kernel, as patiently as the socket or the system says: its nbdkit would
-    // wait for ever, and take the place of other clients.
+    // A handshake is many small packets; none may wait for the acknowledgement of the one before. A machine
+    // that is gone without a word is noticed by the kernel, as patiently as the socket or the system says:
+    // its nbdkit would wait for ever, and take the place of other clients.
     const accepted = { pauseOnConnect: true, noDelay: true, keepAlive: true };
     this.sockets = options.doors.map((door) => createServer(accepted, (socket) => this.accept(socket, door)));
   }

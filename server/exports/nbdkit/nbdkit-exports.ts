@@ -15,7 +15,9 @@ import { differingSettings } from './holder-options';
 import { servesFolder } from './sessions';
 
 export interface NbdkitOptions extends LinkedOptions {
-  /** The port of exports that cannot be written: nbdkit must know before a client says which export it wants. */
+  /**
+   * The port of exports that cannot be written: nbdkit must know before a client says which export it wants.
+   */
   readonly readOnlyPort: number;
   /** The holder's program, a file that Node runs. */
   readonly holder: string;
@@ -97,7 +99,10 @@ export class NbdkitExports extends LinkedExports {
     return { ...probe, message };
   }
 
-  /** What has to be done where the holder has fewer sockets than this daemon expects: it is older, or its unit is. */
+  /**
+   * What has to be done where the holder has fewer sockets than this daemon expects: it is
+   * older, or its unit is.
+   */
   private async howToListen(): Promise<string> {
     const { unit } = this.options;
     return unit === null
@@ -116,7 +121,8 @@ export class NbdkitExports extends LinkedExports {
   /** Each time: ports and keys. Throws EXPORT_SERVER_UNHEALTHY. */
   protected override async prepare(): Promise<void> {
     const { port, readOnlyPort, tls, tlsDir } = this.options;
-    // The configuration refuses it for NBD_BACKEND=nbdkit only: with `auto` it is known here that it is nbdkit.
+    // The configuration refuses it for NBD_BACKEND=nbdkit only: with `auto` it is known here that it is
+    // nbdkit.
     if (port === readOnlyPort)
       throw unhealthy(
         `NBD_READ_ONLY_PORT is ${readOnlyPort}, as NBD_PORT is, and nbdkit needs two ports: set another one, or NBD_BACKEND=nbd-server`,
@@ -150,7 +156,10 @@ export class NbdkitExports extends LinkedExports {
     } as const;
   }
 
-  /** systemd starts its holder anew with its unit only: who restarts this daemon alone has the old settings there. */
+  /**
+   * systemd starts its holder anew with its unit only: who restarts this daemon alone has the old settings
+   * there.
+   */
   private differingSettings(pid: number | null): string[] {
     const { unit, holder } = this.options;
     const words = pid === null || unit === null ? [] : commandLine(pid);
@@ -160,7 +169,9 @@ export class NbdkitExports extends LinkedExports {
   }
 }
 
-/** systemd ends an nbd-server, and with it whoever is connected, when it starts the socket of the same port. */
+/**
+ * systemd ends an nbd-server, and with it whoever is connected, when it starts the socket of the same port.
+ */
 function conflictingServer({ unit, port }: NbdkitOptions): string | null {
   if (!unit?.endsWith('.socket') || !servesPort('nbd-server', port)) return null;
   return `an nbd-server has port ${port}, and the start of ${unit} would end it: stop it when no client is connected to it`;
@@ -176,7 +187,10 @@ function launch({ holder, logger }: NbdkitOptions, args: readonly string[]): voi
   child.unref();
 }
 
-/** The first one tells a holder from those of other daemons, the second one which of them a daemon has started. */
+/**
+ * The first one tells a holder from those of other daemons, the second one which of them a daemon has
+ * started.
+ */
 function holderArguments(
   options: NbdkitOptions,
   links: ExportLinks,

@@ -98,14 +98,18 @@ export class Sessions {
  */
 export const SHELL = 'sh';
 const SCRIPT = '"$0" "$@"; exit';
-/** Requests of one connection that are worked on at once: nbdkit's own 16 read no quicker (docs/decisions/0008). */
+/**
+ * Requests of one connection that are worked on at once: nbdkit's own 16 read no quicker
+ * (docs/decisions/0008).
+ */
 const THREADS = ['-t', '8'];
 
 /**
- * What a client's nbdkit has in its environment. glibc gives a buffer of more than 128 KiB pages of its own, and
- * reads from the page cache into such buffers were measured to be slower by a tenth (docs/decisions/0008). A server
- * that lives long gets away from that, since glibc raises the limit when the first client leaves; ours, which serve
- * one client each, are told at the start. 32 MiB is the most that glibc takes. Other C libraries pass it over.
+ * What a client's nbdkit has in its environment. glibc gives a buffer of more than 128 KiB pages of its own,
+ * and reads from the page cache into such buffers were measured to be slower by a tenth
+ * (docs/decisions/0008). A server that lives long gets away from that, since glibc raises the limit when the
+ * first client leaves; ours, which serve one client each, are told at the start. 32 MiB is the most that
+ * glibc takes. Other C libraries pass it over.
  */
 export const SESSION_ENVIRONMENT = {
   GLIBC_TUNABLES: `glibc.malloc.mmap_threshold=${32 * 1024 * 1024}`,
@@ -147,8 +151,8 @@ export function sessionsOf(exportsDirs: readonly string[]): SessionProcesses {
     isServing: (pid) => exportsDirs.some((exportsDir) => servesFolder(pid, exportsDir)),
     diskOf: (pid) => {
       const children = childrenOfProcess(pid);
-      // A kernel that does not tell must not look like a client that never asks for an export, nor must a process that
-      // may not be looked into: one that a holder with more capabilities has started.
+      // A kernel that does not tell must not look like a client that never asks for an export, nor must a
+      // process that may not be looked into: one that a holder with more capabilities has started.
       if (children === null || children.some((child) => socketsOf(child) === null)) return UNKNOWN_DISK;
       return children.flatMap((child) => openNodes(child) ?? [])[0] ?? null;
     },

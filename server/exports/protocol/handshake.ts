@@ -45,8 +45,8 @@ export interface ProbeOptions extends ExchangeOptions {
 }
 
 /**
- * Asks for one export: is it there, how large, with which flags. A name that is not known yet is waited for after
- * the greeting; null: nothing is asked. Never throws; a broken server is an answer.
+ * Asks for one export: is it there, how large, with which flags. A name that is not known yet is waited for
+ * after the greeting; null: nothing is asked. Never throws; a broken server is an answer.
  */
 export async function probeExport(
   address: NbdAddress,

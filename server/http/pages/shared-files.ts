@@ -8,16 +8,19 @@ interface OpenFile {
 }
 
 /**
- * Files that are being sent: each is in memory once, however many clients take it and however slowly, and only
- * while one of them does. What is written to their connections are views of the same bytes, a chunk at a time,
- * and a few chunks in a turn of the event loop: nine hundred clients that begin together cost the others
- * neither memory nor their turn.
+ * Files that are being sent: each is in memory once, however many clients take it and however slowly, and
+ * only while one of them does. What is written to their connections are views of the same bytes, a chunk at a
+ * time, and a few chunks in a turn of the event loop: nine hundred clients that begin together cost the
+ * others neither memory nor their turn.
  */
 export class SharedFiles {
   private readonly open = new Map<string, OpenFile>();
   private readonly turns = new ChunkTurns();
 
-  /** The content of a file. Its bytes are let go when the stream has been destroyed, which is up to the caller. */
+  /**
+   * The content of a file. Its bytes are let go when the stream has been destroyed, which is up to the
+   * caller.
+   */
   stream(path: string): Readable {
     const file = this.open.get(path) ?? { bytes: readFile(path), readers: 0 };
     file.readers += 1;
@@ -61,7 +64,9 @@ class FileStream extends Readable {
   }
 }
 
-/** Runs the work of all streams in the order in which they ask, STATIC_CHUNKS_A_TURN in a turn of the loop. */
+/**
+ * Runs the work of all streams in the order in which they ask, STATIC_CHUNKS_A_TURN in a turn of the loop.
+ */
 class ChunkTurns {
   private queue: (() => void)[] = [];
   private planned = false;

@@ -10,10 +10,9 @@ const CONNECTION_CHANNEL = 'net.server.socket';
  * Disconnects slow clients: headers within HTTP_HEADERS_MS, the whole request within HTTP_REQUEST_MS
  * (responses, such as event streams, may last), and at most HTTP_CONNECTIONS at once; bounds what clients do
  * not read (takeTurns). An idle connection is kept for HTTP_IDLE_MS: when the server ends it at the moment at
- * which its client uses it again, that request fails, and of a POST or DELETE nobody knows whether it was taken.
- * Nitro creates the
- * server and does not expose it, so it is found at its first connection, before anything is read. Node checks
- * for slow clients every 30 s. Returns the function that undoes it.
+ * which its client uses it again, that request fails, and of a POST or DELETE nobody knows whether it was
+ * taken. Nitro creates the server and does not expose it, so it is found at its first connection, before
+ * anything is read. Node checks for slow clients every 30 s. Returns the function that undoes it.
  */
 export function limitConnections(): () => void {
   const listener = (message: unknown): void => {

@@ -17,7 +17,9 @@ import { validationError } from './validation-error';
 const WITHOUT_TOKEN = anyOf(({ access }) => access === 'open');
 /** Served before the daemon has been built. */
 const BEFORE_START = new Set(['/health', '/livez']);
-/** Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed. */
+/**
+ * Pages for people, which other sites may link to. They contain no data, change nothing and cannot be framed.
+ */
 const PAGES = anyOf(({ reply }) => reply.contentType?.startsWith('text/html') === true);
 
 /** The paths of some endpoints; a parameter is one segment. */
@@ -49,8 +51,8 @@ export function guard(event: H3Event, settings: Readonly<GuardSettings> = guardS
 }
 
 /**
- * A question mark that is encoded in a path belongs to a name, and no name here has one. The router decodes it first
- * and would take what follows for the query: the volume of one device would become the list of all.
+ * A question mark that is encoded in a path belongs to a name, and no name here has one. The router decodes
+ * it first and would take what follows for the query: the volume of one device would become the list of all.
  */
 function noQuestionMark(path: string): DaemonError {
   if (methodsOf(path).length === 0) return pathNotFound();

@@ -43,8 +43,8 @@ export function readQuery(
 }
 
 /**
- * Fields of the body that the endpoint does not know: accepted, and named in the answer. Refused are those that
- * should have prevented something, mistyped or not: a request that has no dry run would do it for real.
+ * Fields of the body that the endpoint does not know: accepted, and named in the answer. Refused are those
+ * that should have prevented something, mistyped or not: a request that has no dry run would do it for real.
  */
 export function ignoredFields(endpoint: Inputs, json: unknown, issues: FieldIssue[]): readonly string[] {
   if (!changesSomething(endpoint)) return [];

@@ -14,8 +14,8 @@ const PATH_CHARACTERS = 64;
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"(?:\s*:)?|[{}[\]]/g;
 
 /**
- * The names that an object gives more than once, like `metadata.purpose`. JSON.parse keeps the last value of such a
- * name and says nothing: `{"dry_run": true, "dry_run": false}` would run for real.
+ * The names that an object gives more than once, like `metadata.purpose`. JSON.parse keeps the last value of
+ * such a name and says nothing: `{"dry_run": true, "dry_run": false}` would run for real.
  *
  * @param json a valid document
  */

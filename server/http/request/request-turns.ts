@@ -109,8 +109,8 @@ class Turns {
 const LIST = /^\/api\/v1\/(?:operations|volumes|devices)\/?$/;
 
 /**
- * Longer than the default, however it is written: the router takes `%6f` for `o`, and an empty limit counts as none.
- * Files are as large, and are shared by all who read them.
+ * Longer than the default, however it is written: the router takes `%6f` for `o`, and an empty limit counts
+ * as none. Files are as large, and are shared by all who read them.
  */
 function isLongList(url: string): boolean {
   const start = url.indexOf('?');
@@ -128,8 +128,9 @@ function decoded(path: string): string {
 }
 
 /**
- * A place is taken until the answer has been handed to the connection, however slowly that is read. While others
- * wait for it, it stays free as long as it was taken, so that at least half of the time is everybody else's.
+ * A place is taken until the answer has been handed to the connection, however slowly that is read.
+ * While others wait for it, it stays free as long as it was taken, so that at least half of the time
+ * is everybody else's.
  */
 class LargeAnswers {
   private readonly queue: { readonly response: ServerResponse; readonly work: () => void }[] = [];
@@ -166,9 +167,9 @@ class LargeAnswers {
 }
 
 /**
- * Connections that wait for their next request, longest waiting first. A caller who opens one for each request and closes
- * none would take every place, for as long as an idle one is kept. One on which anything has come meanwhile is spared:
- * of a POST or DELETE that is under way nobody would know whether it was taken.
+ * Connections that wait for their next request, longest waiting first. A caller who opens one for each
+ * request and closes none would take every place, for as long as an idle one is kept. One on which anything
+ * has come meanwhile is spared: of a POST or DELETE that is under way nobody would know whether it was taken.
  */
 class IdleConnections {
   /** With the bytes that had come when it became idle. */

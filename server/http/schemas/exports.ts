@@ -14,7 +14,9 @@ const noteOrEmpty = (what: string) =>
   });
 const DISK_NUMBER = expected('a disk number: a whole number, not negative');
 
-/** Fields as existing callers name them; all but volume_id and read_only go into the metadata of the export. */
+/**
+ * Fields as existing callers name them; all but volume_id and read_only go into the metadata of the export.
+ */
 export const exportBody = z.object({
   volume_id: uuid('a volume'),
   vm_name: noteOrEmpty('the name of the VM').nullish(),

@@ -4,8 +4,8 @@ import { LIMITS } from '../../core/limits';
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 /**
- * No control characters. Written for every dialect of regular expressions, since the OpenAPI document shows it:
- * classes like \\p{Cc} are not known to Python, nor to JavaScript without the flag u.
+ * No control characters. Written for every dialect of regular expressions, since the OpenAPI document shows
+ * it: classes like \\p{Cc} are not known to Python, nor to JavaScript without the flag u.
  */
 const NO_CONTROLS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
 /**
@@ -111,8 +111,8 @@ const SINCE = 'a time: RFC 3339 like 2025-08-19T20:30:00Z, or milliseconds since
 const LAST_MS = 253_402_300_799_999;
 
 /**
- * A time as wall clock ms, from 1970 to 9999: what lies outside means their ends. An unescaped `+` of a zone offset
- * arrives as a space, which is accepted.
+ * A time as wall clock ms, from 1970 to 9999: what lies outside means their ends. An unescaped `+` of a zone
+ * offset arrives as a space, which is accepted.
  */
 export const moment = z
   .string({ error: expected(SINCE) })

@@ -22,8 +22,8 @@ export function openStreams(): number {
 
 /**
  * One stream of server-sent events. It writes to the response directly because h3's own stream has no bound:
- * a client that does not read is disconnected after STREAM_BUFFER_BYTES, and reconnects with Last-Event-ID. One whose
- * token is revoked is disconnected before the next event or heartbeat.
+ * a client that does not read is disconnected after STREAM_BUFFER_BYTES, and reconnects with Last-Event-ID.
+ * One whose token is revoked is disconnected before the next event or heartbeat.
  */
 export class EventStream {
   private readonly response: ServerResponse;
@@ -61,8 +61,8 @@ export class EventStream {
     this.heartbeat.unref();
     this.response.flushHeaders();
     this.write('retry: 1000\n\n');
-    // Who has left while something was read for the stream does not close it a second time: it would be open until its
-    // operation ends, and take the place of another.
+    // Who has left while something was read for the stream does not close it a second time: it would be open
+    // until its operation ends, and take the place of another.
     if (this.response.closed) this.close();
   }
 

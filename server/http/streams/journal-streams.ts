@@ -149,8 +149,8 @@ async function replay(stream: EventStream, daemon: Daemon, after: number): Promi
 }
 
 /**
- * Sends what the journal holds, at the speed of the client. Within one turn of the event loop Node hands nothing
- * to the socket: many entries at once would look like a client that does not read.
+ * Sends what the journal holds, at the speed of the client. Within one turn of the event loop Node hands
+ * nothing to the socket: many entries at once would look like a client that does not read.
  */
 async function sendStored(stream: EventStream, entry: JournalEntry): Promise<void> {
   sendEntry(stream, entry);

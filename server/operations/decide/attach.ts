@@ -102,7 +102,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
       { volume_id: volume.id, vm_id: volume.vmId },
     );
   }
-  // It was attached here, and somebody has detached it while its disk was waited for: it is not attached against them.
+  // It was attached here, and somebody has detached it while its disk was waited for: it is not
+  // attached against them.
   if (device && device.kind !== 'found') return withoutDevice(volume.id, device);
   const hasCome = device !== undefined && s.journal.wasAccepted(STEP);
   if (goal.vmId === s.policy.applianceVmId && (hasCome || s.journal.standing('map', 'unmap')))
@@ -116,7 +117,10 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
-/** Its disk was here, or is mapped: the attach has been done, and is not done a second time against who has undone it. */
+/**
+ * Its disk was here, or is mapped: the attach has been done, and is not done a second time
+ * against who has undone it.
+ */
 function detachedSince(s: Situation, { id, state }: CloudVolume): Action {
   const reason = `volume ${id} was attached to this appliance, and CloudStack shows it detached (${state})`;
   const details = { volume_id: id, vm_id: null };
@@ -138,8 +142,9 @@ function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
 }
 
 /**
- * No call of ours has attached the volume to the VM where CloudStack shows it, and our rows do not say that it is
- * there: the detach that deleted the row may be newer than this read. Of this guest the disk itself tells.
+ * No call of ours has attached the volume to the VM where CloudStack shows it, and our rows do not
+ * say that it is there: the detach that deleted the row may be newer than this read. Of this guest
+ * the disk itself tells.
  */
 function doubtAttached(s: Situation, { volumeId, vmId }: AttachGoal): Action | null {
   const { mapping, gone } = s.facts;
@@ -188,8 +193,8 @@ function refuseOtherDevice(s: Situation, goal: AttachGoal, volume: CloudVolume):
 
 /**
  * Before the first intent, and before a cleanup takes the disk away from where it is. No earlier job of this
- * volume may still be running: a detach could undo our attach (apache/cloudstack#14214). And where disks have no
- * serial, only one disk at a time may be attached to this guest.
+ * volume may still be running: a detach could undo our attach (apache/cloudstack#14214). And where disks have
+ * no serial, only one disk at a time may be attached to this guest.
  */
 export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
   const obstacles = s.facts.obstacles;
@@ -236,9 +241,9 @@ function waitForSlot(s: Situation, goal: AttachGoal, full: FullVm): Action {
 }
 
 /**
- * While the guest still shows the disk of a volume that CloudStack calls detached (a slow unplug, or a ghost
- * disk), the old plug could not be told from the new one, and attached to another VM the volume would have two
- * writers.
+ * While the guest still shows the disk of a volume that CloudStack calls detached (a slow unplug, or a
+ * ghost disk), the old plug could not be told from the new one, and attached to another VM the volume
+ * would have two writers.
  */
 function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   if (s.facts.gone === undefined)
@@ -296,8 +301,8 @@ function finishHere(s: Situation, goal: AttachGoal, volume: CloudVolume): Action
 type NoDevice = Exclude<DeviceFact, { kind: 'found' }>;
 
 /**
- * While somebody resizes the volume, the guest shows the new size before CloudStack does, and its disk is none of a
- * fitting size. null: it was looked for with the size that the volume has.
+ * While somebody resizes the volume, the guest shows the new size before CloudStack does, and its disk is
+ * none of a fitting size. null: it was looked for with the size that the volume has.
  */
 function waitForResize(s: Situation, { state, size }: CloudVolume, { volumeSize }: NoDevice): Action | null {
   if (size === volumeSize && state !== 'Resizing') return null;

@@ -68,8 +68,8 @@ function takenFrom(s: Situation<'cleanup'>): string[] {
 }
 
 /**
- * What stays when the removal of the VM cannot go on: by then the volume was attached and exported here, and its users
- * must not lose it. Somebody may have moved it since. null: it has not come so far.
+ * What stays when the removal of the VM cannot go on: by then the volume was attached and exported here, and
+ * its users must not lose it. Somebody may have moved it since. null: it has not come so far.
  */
 function leftByRemoval(s: Situation<'cleanup'>): Action | Done<string[]> | null {
   const removal = s.journal.mutation('destroy-vm');
@@ -103,8 +103,8 @@ function release(s: Situation<'cleanup'>, goal: AttachGoal): Action | Done<true>
 }
 
 /**
- * CloudStack lets a disk go while it is snapshotted, and takes it nowhere before that has ended: meanwhile it would be
- * with nobody. null: it can be attached here at once, or the VM does not have it.
+ * CloudStack lets a disk go while it is snapshotted, and takes it nowhere before that has ended: meanwhile it
+ * would be with nobody. null: it can be attached here at once, or the VM does not have it.
  */
 function waitForRest(s: Situation<'cleanup'>): Action | null {
   const { at } = s.journal.mutation('stop-vm');

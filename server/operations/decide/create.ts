@@ -64,8 +64,8 @@ function seenOf(unclaimed: readonly string[]): string {
 }
 
 /**
- * CloudStack has had the job, and does not know it any more, or says that it has succeeded: there is a volume, and
- * nothing says which. No other one is made.
+ * CloudStack has had the job, and does not know it any more, or says that it has succeeded: there is a
+ * volume, and nothing says which. No other one is made.
  */
 function lost(s: Situation, jobId: string): Action {
   const { unclaimed } = s.facts;
@@ -75,8 +75,9 @@ function lost(s: Situation, jobId: string): Action {
 }
 
 /**
- * Where the answer was lost, its job alone says that the volume is ours. That is contradicted by another name: whoever
- * took it for his own might delete somebody's. The answer to a call is believed: its volume may have been renamed since.
+ * Where the answer was lost, its job alone says that the volume is ours. That is contradicted by another
+ * name: whoever took it for his own might delete somebody's. The answer to a call is believed: its volume may
+ * have been renamed since.
  */
 function misnamed(
   { operation, journal }: Situation<'create'>,

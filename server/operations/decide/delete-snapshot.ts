@@ -46,8 +46,8 @@ export function decideDeleteSnapshot(s: Situation<'delete-snapshot'>): Action {
 }
 
 /**
- * The snapshot as CloudStack shows it, or the proof that there is none. One that is merely not shown is looked
- * for again for a while.
+ * The snapshot as CloudStack shows it, or the proof that there is none. One that is merely not shown is
+ * looked for again for a while.
  */
 export function knownSnapshot(s: Situation, snapshotId: string): Action | Done<Seen<CloudSnapshot> | Absent> {
   const { snapshot } = s.facts;

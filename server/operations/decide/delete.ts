@@ -166,7 +166,10 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
   return { do: 'complete', response: { volume_id: volumeId, message } };
 }
 
-/** What was in the trash, and is not any more, somebody may have recovered: it is not taken from them a second time. */
+/**
+ * What was in the trash, and is not any more, somebody may have recovered: it is not taken
+ * from them a second time.
+ */
 function broughtBack(volumeId: string, jobId: string, state: string): Action {
   const message = `CloudStack says that volume ${volumeId} was put into its trash (job ${jobId}), and shows it as ${state}: somebody may have recovered it, so it is not deleted again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { volume_id: volumeId, state });

@@ -39,8 +39,8 @@ export interface Detached {
 }
 
 /**
- * The operation detach. A volume that does not exist and has left nothing here was not found; any other end is a
- * success, also where somebody else has detached it.
+ * The operation detach. A volume that does not exist and has left nothing here was not found; any other end
+ * is a success, also where somebody else has detached it.
  */
 export function decideDetach(s: Situation<'detach'>): Action {
   const goal: DetachGoal = {
@@ -74,8 +74,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
 /**
  * Leads to "detached in CloudStack, gone from the guest, no mapping, no export". Shared by detach, delete and
  * cleanup. Order: read → in-use check → withdraw → intent → guards → send → job → read back → gone → unmap. A
- * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1), unless an
- * export of this very volume was left here.
+ * detach from another VM touches no export, file or signal of this appliance (specification v1.2.1), unless
+ * an export of this very volume was left here.
  */
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
   const { volumeId } = goal;
@@ -102,7 +102,8 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (pause) return pause;
   const ready = volume.vmId === s.policy.applianceVmId ? releaseDevice(s, goal, volume) : null;
   if (ready) return ready;
-  // A cleanup takes the disk of a VM that it has seen stopped, which somebody may start before the call leaves.
+  // A cleanup takes the disk of a VM that it has seen stopped, which somebody may start before the call
+  // leaves.
   const stillOnly = goal.onlyFromVm === null ? {} : { still_only: true };
   const about = { ...plugData(volume, ignoredUsers(s, goal)), ...stillOnly };
   return state.at === 'ended'
@@ -122,8 +123,8 @@ function waitForAttach(s: Situation, volumeId: string): Action | null {
 }
 
 /**
- * The same of an attach that somebody else has asked for: CloudStack names no VM before it has ended, so a volume
- * without one that is being attached is not detached. null: none.
+ * The same of an attach that somebody else has asked for: CloudStack names no VM before it has ended, so a
+ * volume without one that is being attached is not detached. null: none.
  */
 function waitForPlug(s: Situation, volume: CloudVolume): Action | null {
   if (volume.vmId !== null || s.journal.mutation(STEP).at !== 'none') return null;
@@ -178,8 +179,8 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
     };
   }
   if (s.journal.standing('withdraw', 'republish')) return null;
-  // A client that connects before the export is withdrawn is seen by the guards. Idle clients are not cut: one
-  // that resumes before the call is sent is seen too, and its copy goes on.
+  // A client that connects before the export is withdrawn is seen by the guards. Idle clients are not cut:
+  // one that resumes before the call is sent is seen too, and its copy goes on.
   return { do: 'withdraw', volumeId: volume.id, force: ignoredUsers(s, goal).clients === true };
 }
 
@@ -212,8 +213,8 @@ function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done
 }
 
 /**
- * No call of ours has detached the volume from the other VM where our row says that it is: the attach that wrote the
- * row may be newer than this read.
+ * No call of ours has detached the volume from the other VM where our row says that it is: the attach that
+ * wrote the row may be newer than this read.
  */
 function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null {
   if (s.journal.wasAccepted(STEP)) return null;
@@ -225,7 +226,10 @@ function doubtDetached(s: Situation, { volumeId, vmId }: Mapping): Action | null
   });
 }
 
-/** The same of this guest, whose disks tell: its users are not cut off by one look while the disk is still here. */
+/**
+ * The same of this guest, whose disks tell: its users are not cut off by one look while the disk is still
+ * here.
+ */
 function doubtDetachedHere(s: Situation, mapping: Mapping): Action | null {
   if (s.facts.gone === true) return null;
   const old = doubtDetached(s, mapping);
@@ -258,7 +262,9 @@ function leaveGuest(s: Situation, goal: DetachGoal, mapping: Mapping | null): Ac
   );
 }
 
-/** The entry names the disk: without serials nothing else tells whether a ghost of it is left in the guest. */
+/**
+ * The entry names the disk: without serials nothing else tells whether a ghost of it is left in the guest.
+ */
 function unmap({ volumeId, vmId, devicePath, serial, diskseq, bootId }: Mapping): Action {
   return {
     do: 'record',

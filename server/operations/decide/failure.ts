@@ -19,8 +19,8 @@ export function endFailed(failing: Failing, left: readonly string[] = []): Actio
 }
 
 /**
- * The detach that was done before the part that failed: its effect was seen (`isSeen`), or its job has ended well. The
- * disk is not given back: that its old place is still the right one is not known.
+ * The detach that was done before the part that failed: its effect was seen (`isSeen`), or its job has ended
+ * well. The disk is not given back: that its old place is still the right one is not known.
  */
 export function detachedBefore({ journal, operation }: Situation, isSeen: boolean): string[] {
   const isDone = isSeen ? journal.wasAccepted('detach-volume') : hasEndedWell(journal, 'detach-volume');

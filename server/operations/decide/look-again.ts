@@ -12,8 +12,8 @@ interface Doubt {
 }
 
 /**
- * Looks again, with growing pauses: another management server may lag behind. null when the doubt has lasted for
- * LIMITS.READ_SETTLE_MS, and what is seen is to be believed.
+ * Looks again, with growing pauses: another management server may lag behind. null when the doubt has lasted
+ * for LIMITS.READ_SETTLE_MS, and what is seen is to be believed.
  */
 export function lookAgain(s: Situation, { name, ...pause }: Doubt): Action | null {
   return s.elapsed(name) > LIMITS.READ_SETTLE_MS ? null : { do: 'back-off', ...pause };

@@ -196,7 +196,8 @@ function endCancelled(s: Pick<Situation, 'operation'>): Action {
 
 /**
  * What to do after a try that ended while a fresh read shows that the wanted state does not hold. A final
- * answer ends the operation with CloudStack's text; anything else is tried again, as long as `isTriedEnough` allows.
+ * answer ends the operation with CloudStack's text; anything else is tried again, as long as
+ * `isTriedEnough` allows.
  */
 export function tryAgainOrGiveUp(
   s: Situation,
@@ -231,8 +232,9 @@ export function tryAgainOrGiveUp(
 }
 
 /**
- * What somebody can undo between the end of its job and the next look. A volume that is still in the same plug, or still
- * as small, shows that nothing was done; a new volume that is proven to be gone takes nothing with it.
+ * What somebody can undo between the end of its job and the next look. A volume that is still in the
+ * same plug, or still as small, shows that nothing was done; a new volume that is proven to be gone
+ * takes nothing with it.
  */
 const UNDONE_BY_OTHERS: ReadonlySet<MutationStep> = new Set([
   'attach-volume',
@@ -252,8 +254,8 @@ export function isTriedEnough(s: Situation, step: MutationStep, { text, tries }:
 }
 
 /**
- * The last look before the call found nothing left to do, and now the wanted state does not hold: either this read is
- * old, or somebody has changed it back. What lasts is tried again, and the guards look again.
+ * The last look before the call found nothing left to do, and now the wanted state does not hold: either this
+ * read is old, or somebody has changed it back. What lasts is tried again, and the guards look again.
  */
 function settledNoLonger(s: Situation, step: MutationStep, end: EndedTry, about: JsonObject): Action {
   const found = end.text ?? 'nothing was left to do';
@@ -287,8 +289,8 @@ export function verdictOf(end: EndedTry): 'final' | 'retry' | 'unknown' {
 }
 
 /**
- * The error text of an operation that ends with this try. Callers look for the name of the call and for `CloudStack API
- * error <number>` in it.
+ * The error text of an operation that ends with this try. Callers look for the name of the call and for
+ * `CloudStack API error <number>` in it.
  *
  * @param what the name of the call, for example `volume attachment`
  */

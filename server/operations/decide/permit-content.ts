@@ -43,7 +43,10 @@ export function permitResize(
   return vmMoves(volume) ?? wrongState(volume, 'resize') ?? GO;
 }
 
-/** Taken of a disk in use, too, where the intent has found it. No second one while one of this operation stands. */
+/**
+ * Taken of a disk in use, too, where the intent has found it. No second one while one of this operation
+ * stands.
+ */
 export function permitSnapshot(volumeId: string, intent: Intent, guards: Guards): Permit {
   const known = seenVolume(volumeId, guards);
   if ('permit' in known) return known.permit;
@@ -56,8 +59,8 @@ export function permitSnapshot(volumeId: string, intent: Intent, guards: Guards)
 }
 
 /**
- * One that was sent once may be sent again although the snapshot is no longer shown: CloudStack's answer to it
- * is the proof that the snapshot is gone.
+ * One that was sent once may be sent again although the snapshot is no longer shown: CloudStack's answer to
+ * it is the proof that the snapshot is gone.
  */
 export function permitDeleteSnapshot(
   { volumeId, snapshotId }: { volumeId: string; snapshotId: string },
@@ -136,7 +139,9 @@ function permitSource(
   return refuse('SNAPSHOT_STATE', message, { snapshot_id: snapshotId, state });
 }
 
-/** null when this appliance has nothing to do with the volume: no attachment, mapping, export, disk or client. */
+/**
+ * null when this appliance has nothing to do with the volume: no attachment, mapping, export, disk or client.
+ */
 function permitAway(
   volume: CloudVolume,
   { mapping, exported, ghost, use }: Guards,

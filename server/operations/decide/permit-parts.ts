@@ -67,7 +67,9 @@ export function wrongState(volume: CloudVolume, what: StateCall): Permit | null 
   });
 }
 
-/** null unless the VM of the volume is changing its state: CloudStack refuses to touch its disks until then. */
+/**
+ * null unless the VM of the volume is changing its state: CloudStack refuses to touch its disks until then.
+ */
 export function vmMoves({ vmId, vmState }: CloudVolume): Permit | null {
   const moves = vmState !== null && vmPhase(vmState) === 'moving';
   return moves ? wait('VM_STATE', `VM ${vmId ?? ''} is ${vmState}`) : null;

@@ -116,7 +116,9 @@ function permitDetach(volumeId: string, intent: Intent, guards: Guards, policy: 
   return vmForbids(volume) ?? permitUse(volume, intent, guards.use);
 }
 
-/** null unless CloudStack refuses a detach from a VM in this state; one that it does not say is its to judge. */
+/**
+ * null unless CloudStack refuses a detach from a VM in this state; one that it does not say is its to judge.
+ */
 function vmForbids(volume: CloudVolume): Permit | null {
   const { id, vmId, vmState } = volume;
   const moves = vmMoves(volume);

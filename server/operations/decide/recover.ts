@@ -48,8 +48,8 @@ export function decideRecover(s: Situation<'recover'>): Action {
 }
 
 /**
- * Whoever asks for this takes the volume for deleted: the delete may be newer than this read, and CloudStack expunges
- * what it leaves in its trash. null: it stays so, or a call of ours may have brought it back.
+ * Whoever asks for this takes the volume for deleted: the delete may be newer than this read, and CloudStack
+ * expunges what it leaves in its trash. null: it stays so, or a call of ours may have brought it back.
  */
 function doubtNeedless(s: Situation, { id, state }: CloudVolume): Action | null {
   if (s.journal.wasAccepted(STEP)) return null;

@@ -37,7 +37,8 @@ export function decideResize(s: Situation<'resize'>): Action {
   if (volume.size >= size) {
     const isOurs = call.at === 'ended' && call.outcome !== 'refused';
     if (!isOurs && volume.size > sizeGiB * GIB) return wouldShrink(volume, volume.size, sizeGiB * GIB);
-    // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a job that ended well.
+    // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a
+    // job that ended well.
     const isDone = call.at === 'ended' && call.outcome === 'ok' && volume.state !== 'Resizing';
     return (isDone ? null : waitWhileBusy(s, volume, 'resize')) ?? finish(s, volume, isOurs);
   }

@@ -14,8 +14,8 @@ const STEP = 'revert-volume';
 /**
  * revert: read volume and snapshot → intent → send → job → done. It replaces the content of the volume, so
  * its permit is the narrowest (./permit.ts): detached or on a stopped VM, no disk of it in this guest, no
- * mapping here. And nothing in CloudStack shows whether it has happened: once CloudStack has accepted it, it is
- * never sent again, because what was written since then would be lost.
+ * mapping here. And nothing in CloudStack shows whether it has happened: once CloudStack has accepted it, it
+ * is never sent again, because what was written since then would be lost.
  */
 export function decideRevert(s: Situation<'revert'>): Action {
   const { volume_id: volumeId, snapshot_id: snapshotId } = s.operation.request;
@@ -68,7 +68,8 @@ function completeUnseen({ operation: { request } }: Situation<'revert'>, why: st
 function end(s: Situation<'revert'>, volume: CloudVolume, call: EndedTry): Action {
   const { snapshot_id: snapshotId } = s.operation.request;
   const isDone = call.outcome === 'ok';
-  // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a job that has ended well.
+  // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a job
+  // that has ended well.
   const busy = isDone && volume.state !== 'RevertSnapshotting' ? null : waitWhileBusy(s, volume, 'revert');
   if (busy && (isDone || busy.do === 'pause')) return busy;
   if (call.outcome !== 'ok') return notProven(volume.id, snapshotId, call);

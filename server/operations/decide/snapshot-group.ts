@@ -78,7 +78,10 @@ function takeSnapshots({ operation: { id: group, request } }: Situation<'snapsho
   return { do: 'start-parts', step: 'parts', requests };
 }
 
-/** The parts of this step, once all of them have ended; those that take the snapshots are begun if they are not. */
+/**
+ * The parts of this step, once all of them have ended; those that take the snapshots are begun if they are
+ * not.
+ */
 function ended(
   s: Situation<'snapshot-group'>,
   step: 'parts' | 'undo-parts',

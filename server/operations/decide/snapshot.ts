@@ -12,10 +12,11 @@ import { doubtTheRead, mayHaveWorked, presentVolume, waitWhileBusy } from './vol
 const STEP = 'create-snapshot';
 
 /**
- * snapshot: read → intent → send → job → find it → done. What identifies a snapshot as ours is the answer to
- * our call or our job; where both are lost, its name, which ends with the id of this operation and which
- * nobody else gives. CloudStack makes the row before it accepts the call, so where none of that name is listed
- * and the end of the call is not known, nothing is sent again: a second snapshot would belong to nobody.
+ * snapshot: read → intent → send → job → find it → done. What identifies a snapshot as ours is the
+ * answer to our call or our job; where both are lost, its name, which ends with the id of this operation
+ * and which nobody else gives. CloudStack makes the row before it accepts the call, so where none of
+ * that name is listed and the end of the call is not known, nothing is sent again: a second snapshot
+ * would belong to nobody.
  */
 export function decideSnapshot(s: Situation<'snapshot'>): Action {
   const { volume_id: volumeId } = s.operation.request;
@@ -54,7 +55,10 @@ function about(operation: OperationOf<'snapshot'>, volume: CloudVolume): JsonObj
   return { volume_id: volume.id, vm_id: volume.vmId, name: ownSnapshotName(operation) };
 }
 
-/** null: the volume is where the request says, or it says nothing. Elsewhere it may have another content by now. */
+/**
+ * null: the volume is where the request says, or it says nothing. Elsewhere it may have
+ * another content by now.
+ */
 function refuseElsewhere({ operation }: Situation<'snapshot'>, { id, vmId }: CloudVolume): Action | null {
   const { on_vm: wanted } = operation.request;
   if (wanted === undefined || vmId === wanted) return null;
@@ -97,14 +101,18 @@ function judge(s: Situation<'snapshot'>, call: EndedTry): Action {
   };
 }
 
-/** No snapshot of the try stands. A row in state Error proves that it has failed; no row at all proves nothing. */
+/**
+ * No snapshot of the try stands. A row in state Error proves that it has failed; no row at all proves
+ * nothing.
+ */
 function missing(s: Situation<'snapshot'>, call: EndedTry, own: readonly CloudSnapshot[]): Action {
   const { volume_id: volumeId } = s.operation.request;
   const hasFailed = own.some(({ id }) => call.snapshotId === null || id === call.snapshotId);
   if (!hasFailed) {
     const pause = doubtTheRead(s, STEP, call);
     if (pause) return pause;
-    // Also where CloudStack calls it failed: it had a row when the call was accepted, and that row is not shown.
+    // Also where CloudStack calls it failed: it had a row when the call was accepted, and that row is not
+    // shown.
     if (call.outcome !== 'refused' && (mayHaveWorked(call) || call.snapshotId !== null)) {
       const silent = call.outcome === 'ok' ? 'says that it was taken' : 'did not say how it ended';
       const how = call.text === null ? silent : `said: ${call.text}`;

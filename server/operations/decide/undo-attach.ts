@@ -84,7 +84,8 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   const { failing } = s.journal;
   if (failing?.plug && !samePlug(failing.plug, volume.value))
     return done(['somebody has detached the volume and attached it again meanwhile, so it stays attached']);
-  // The last look before the call has shown it elsewhere, or CloudStack has said that it is gone: this one may be old.
+  // The last look before the call has shown it elsewhere, or CloudStack has said that it is gone:
+  // this one may be old.
   const isElsewhere = state.at === 'ended' && state.withheld === 'VOLUME_ATTACHED_ELSEWHERE';
   const contradicts = isElsewhere || s.journal.removalProof !== null;
   if (state.at === 'ended' && contradicts && s.elapsed(`elsewhere:${state.jobId}`) <= LIMITS.READ_SETTLE_MS) {

@@ -11,10 +11,11 @@ import { lookAgain } from './look-again';
 import { permitNeighbour, samePlug } from './permit-parts';
 
 /**
- * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown is
- * read again for a while (a management server may lag behind); then the operation ends without a change,
- * because a volume that cannot be seen is not proven to be gone. One that is shown although CloudStack has said that it
- * was removed is read again as long: it may have been moved to another storage, under the same id.
+ * The volume as CloudStack shows it, or the proof that there is none. A volume that is merely not shown
+ * is read again for a while (a management server may lag behind); then the operation ends without a
+ * change, because a volume that cannot be seen is not proven to be gone. One that is shown although
+ * CloudStack has said that it was removed is read again as long: it may have been moved to another
+ * storage, under the same id.
  */
 export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<CloudVolume> | Absent> {
   const { volume } = s.facts;
@@ -46,8 +47,8 @@ export function presentVolume(s: Situation, volumeId: string): Action | Done<Clo
 }
 
 /**
- * Why nobody can see any more what a job has done to the volume: it is gone, or has not been shown for a while. null: it
- * is shown, or looked for.
+ * Why nobody can see any more what a job has done to the volume: it is gone, or has not been shown for a
+ * while. null: it is shown, or looked for.
  */
 export function whyUnseen(s: Situation, volumeId: string): string | null {
   const { volume } = s.facts;
@@ -72,9 +73,9 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
 }
 
 /**
- * The volume is shown in the very plug from which a job of this operation has taken it, perhaps after it was shown
- * without: another management server may lag behind. It is read again before that is believed. null: it shows something
- * else.
+ * The volume is shown in the very plug from which a job of this operation has taken it, perhaps after it was
+ * shown without: another management server may lag behind. It is read again before that is believed. null: it
+ * shows something else.
  */
 export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
   const detached = s.journal.mutation('detach-volume');
@@ -91,8 +92,8 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
 }
 
 /**
- * The same of a VM that a job of this operation has stopped, so that its disk can be taken, and that is shown running.
- * Not for its removal: there, a look that shows it running is reason enough to keep it.
+ * The same of a VM that a job of this operation has stopped, so that its disk can be taken, and that is shown
+ * running. Not for its removal: there, a look that shows it running is reason enough to keep it.
  */
 export function doubtOldRun(s: Situation, step: MutationStep): Action | null {
   const stopped = s.journal.mutation('stop-vm');
@@ -111,8 +112,8 @@ export function mayHaveWorked({ outcome, code, text }: EndedTry): boolean {
 }
 
 /**
- * Ends the operation where another daemon that runs looks after the disks of this VM: it alone sees whether its guest
- * still has one, and keeps their rows. null: none does.
+ * Ends the operation where another daemon that runs looks after the disks of this VM: it alone sees whether
+ * its guest still has one, and keeps their rows. null: none does.
  */
 export function leaveToNeighbour(s: Situation, vmId: string): Action | null {
   const daemon = s.facts.neighbours?.get(vmId);
@@ -122,9 +123,9 @@ export function leaveToNeighbour(s: Situation, vmId: string): Action | null {
 }
 
 /**
- * The row may say that the volume is on another appliance than CloudStack does: somebody has moved it, and the daemon
- * there, which alone sees whether its guest still has the disk, has not taken its row away yet. null: go on; once a
- * call of this step was accepted it was asked before.
+ * The row may say that the volume is on another appliance than CloudStack does: somebody has moved it, and
+ * the daemon there, which alone sees whether its guest still has the disk, has not taken its row away yet.
+ * null: go on; once a call of this step was accepted it was asked before.
  */
 export function leaveTheirRow(s: Situation, step: MutationStep, { id, vmId }: CloudVolume): Action | null {
   if (s.journal.wasAccepted(step)) return null;

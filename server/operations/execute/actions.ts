@@ -37,7 +37,10 @@ type Send = Extract<Action, { do: 'send' }>;
 
 type Performable = Exclude<Action, { do: 'complete' | 'fail' | 'cancel' | 'pause' | 'back-off' }>;
 
-/** What changes anything but the journal: every action that neither looks nor writes the journal must be named. */
+/**
+ * What changes anything but the journal: every action that neither looks nor writes the
+ * journal must be named.
+ */
 type Acting = Exclude<
   Performable['do'],
   Observation['do'] | 'read-guards' | 'await-job' | 'intend' | 'record'
@@ -122,8 +125,8 @@ async function send(run: RunContext, action: Send): Promise<void> {
   const { guards } = run.facts;
   if (guards?.jobId !== action.jobId)
     throw new Error(`${action.command.name} of job ${action.jobId} was to be sent without its guards`);
-  // From here on the call may have been sent; only a certain "not started" makes it unsent again. What was said
-  // of its job before says nothing about this send.
+  // From here on the call may have been sent; only a certain "not started" makes it unsent again. What was
+  // said of its job before says nothing about this send.
   run.forget(['unsent', 'job', 'guards']);
   run.otherRuns.denials.forget(action.jobId);
   const { command } = action;
@@ -169,8 +172,8 @@ async function callWithJob(
 }
 
 /**
- * Whether a call has left. It does not when the credentials had to be waited for (the database is slow): what may
- * forbid the call was looked at too long ago by then, and is looked at again.
+ * Whether a call has left. It does not when the credentials had to be waited for (the database is slow): what
+ * may forbid the call was looked at too long ago by then, and is looked at again.
  */
 class DepartureGate {
   hasLeft = false;
@@ -191,8 +194,8 @@ class DepartureGate {
 }
 
 /**
- * After an error that is not CloudStack's, as of the database with its credentials: a call that has not left is sent
- * without asking for its job first.
+ * After an error that is not CloudStack's, as of the database with its credentials: a call that has not left
+ * is sent without asking for its job first.
  */
 function noteIfUnsent(run: RunContext, jobId: string, { hasLeft }: DepartureGate): void {
   if (!hasLeft) run.learn({ unsent: jobId });
@@ -294,7 +297,10 @@ async function record(run: RunContext, action: Extract<Action, { do: 'record' }>
   run.forget(['mapping', ...outdatedBy(action.state), ...(action.forget ?? [])]);
 }
 
-/** What must be read again after this entry: the undo of an operation never acts on what its failure has outdated. */
+/**
+ * What must be read again after this entry: the undo of an operation never acts on what its
+ * failure has outdated.
+ */
 function outdatedBy(state: JournalState): readonly (keyof Facts)[] {
   if (state === 'finished' || state === 'refused') return ABOUT_THE_VOLUME;
   return state === 'failing' ? ['volume'] : [];

@@ -129,8 +129,8 @@ function isSettled(answer: Correlation, patient: boolean): boolean {
 
 /**
  * A mapping of another volume with the same path can only be stale, because the device there is provably this
- * volume's: that mapping loses the path (it becomes `missing`, and sync finds its disk). One that has come since
- * they were read is refused when ours is written, and they are read again.
+ * volume's: that mapping loses the path (it becomes `missing`, and sync finds its disk). One that has come
+ * since they were read is refused when ours is written, and they are read again.
  */
 function foundFact(
   run: RunContext,

@@ -20,8 +20,8 @@ interface Clues {
   /** The volume's last known plug. */
   readonly disk: RecordedIdentity | null;
   /**
-   * What the guest had before each attach of the volume to it that came to no mapping: such a call may have plugged its
-   * disk all the same, as one that has come since and does not tell whose it is.
+   * What the guest had before each attach of the volume to it that came to no mapping: such a call may have
+   * plugged its disk all the same, as one that has come since and does not tell whose it is.
    */
   readonly lost: readonly DisksBefore[];
   /** Of this appliance. */
@@ -29,8 +29,8 @@ interface Clues {
 }
 
 /**
- * Waits until the guest has no disk of this volume any more; false when it still has one, or may have one, after
- * `timeoutMs`. Throws DATABASE_UNAVAILABLE.
+ * Waits until the guest has no disk of this volume any more; false when it still has one, or may have one,
+ * after `timeoutMs`. Throws DATABASE_UNAVAILABLE.
  */
 export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boolean> {
   const { watcher, clock } = run.parts;
@@ -71,15 +71,16 @@ function isGone(snapshot: DeviceSnapshot, { volumeId, leaves }: AwaitGone, clues
   if (deviceOfVolume(snapshot, volumeId, clues.disk) !== null) return false;
   if (clues.disk !== null && plugIsHere(clues.disk, snapshot)) return false;
   if (snapshot.others?.some(({ serial }) => serialNames(volumeId, serial)) === true) return false;
-  // A disk whose serial is not read yet may be this one; within LIMITS.SERIAL_READ_TIMEOUT_MS it is read or fails.
+  // A disk whose serial is not read yet may be this one; within LIMITS.SERIAL_READ_TIMEOUT_MS
+  // it is read or fails.
   if (snapshot.devices.some(({ serialState }) => serialState === 'pending')) return false;
   return !leaves || !mayHideIt(snapshot, volumeId, clues);
 }
 
 /**
- * May a disk whose serial cannot be read be this volume's? A disk that hangs is the very one that an unplug leaves
- * behind. Where the volume's own plug is known and has left, no other disk is asked: one that is broken for good
- * must not keep every volume here.
+ * May a disk whose serial cannot be read be this volume's? A disk that hangs is the very one that an unplug
+ * leaves behind. Where the volume's own plug is known and has left, no other disk is asked: one that is
+ * broken for good must not keep every volume here.
  */
 function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, lost, mappings }: Clues): boolean {
   const hasLeft = disk !== null && plugHasLeft(disk, snapshot);
@@ -102,8 +103,8 @@ function hasComeSince(before: DisksBefore, { path, diskseq }: Device, bootId: st
 
 /**
  * What is known of the volume's disk in this guest: its mapping, its export, or the one of its last ghost. A
- * mapping to another VM says nothing about a disk that has stayed here. Where every disk tells whose it is, there
- * is nothing to look up.
+ * mapping to another VM says nothing about a disk that has stayed here. Where every disk tells whose it is,
+ * there is nothing to look up.
  */
 async function readClues(
   run: RunContext,
@@ -142,8 +143,8 @@ async function exportedDisk(
 
 /**
  * The disk that this operation, or the last one on this volume, saw staying in the guest: it has removed the
- * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it. And what
- * the guest had before attaches that have failed since.
+ * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it.
+ * And what the guest had before attaches that have failed since.
  */
 async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick<Clues, 'disk' | 'lost'>> {
   const ours = run.journal.done('unmap');
@@ -177,8 +178,8 @@ function isAttach({ type }: Operation): boolean {
 }
 
 /**
- * The last operation that has come to know the volume's disk, or that it has none here: what attaches before it may have
- * left does not count any more. 0: none.
+ * The last operation that has come to know the volume's disk, or that it has none here: what attaches before
+ * it may have left does not count any more. 0: none.
  */
 async function settledBy(run: RunContext, volumeId: string): Promise<number> {
   const types = ['attach', 'cleanup', 'detach'] as const;

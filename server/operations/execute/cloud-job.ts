@@ -88,8 +88,9 @@ async function announceOnce(run: RunContext, step: MutationStep, reason: string)
 }
 
 /**
- * Rings when a disk has come to this guest or left it. CloudStack ends the job of an attach or a detach moments
- * after that, so it is asked at once, and often again. Only a hint: what counts is CloudStack's answer.
+ * Rings when a disk has come to this guest or left it. CloudStack ends the job of an attach or a
+ * detach moments after that, so it is asked at once, and often again. Only a hint: what counts is
+ * CloudStack's answer.
  */
 class Bell {
   private rung = new AbortController();

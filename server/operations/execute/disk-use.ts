@@ -12,9 +12,10 @@ import type { RunContext } from './run-context';
 /**
  * Who uses the disk of a volume. Where the disk is not known, the users of every disk that may be it: only if
  * none of them is in use does it not matter which one it is. Users that are not `ignored` are waited for
- * while they may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a disk on
- * a bus on which no volume is looked for may be it, and one with the serial of a volume that is not attached here: the
- * id of a volume may have been replaced since its disk was plugged. Throws CloudError and DATABASE_UNAVAILABLE.
+ * while they may be gone in a moment; null: nobody is waited for. `attachedHere`: CloudStack says so; then a
+ * disk on a bus on which no volume is looked for may be it, and one with the serial of a volume that is not
+ * attached here: the id of a volume may have been replaced since its disk was plugged. Throws CloudError and
+ * DATABASE_UNAVAILABLE.
  */
 export async function readUse(
   run: RunContext,
@@ -48,7 +49,10 @@ interface Candidates {
   readonly disks: readonly Device[];
 }
 
-/** `othersHere`: the other volumes that CloudStack shows attached here; null: it does not say that this one is. */
+/**
+ * `othersHere`: the other volumes that CloudStack shows attached here; null: it does not say that this one
+ * is.
+ */
 async function candidatesFor(
   run: RunContext,
   volumeId: string,
@@ -74,7 +78,10 @@ async function candidatesFor(
   return { device, disks: disks.filter((disk) => !isOthers(disk)) };
 }
 
-/** A list that leaves out the volume itself, which CloudStack has just shown here, is older than that: it tells nothing. */
+/**
+ * A list that leaves out the volume itself, which CloudStack has just shown here, is older than
+ * that: it tells nothing.
+ */
 async function othersShownIn(run: RunContext, volumeId: string, vmId: string): Promise<readonly string[]> {
   const listed = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
   const ids = listed.map(({ id }) => id);
@@ -145,8 +152,8 @@ export function deviceOfVolume(
 }
 
 /**
- * Disks that may be this volume: without the serial of a volume (a text of the emulator names nobody), not the
- * system's, and not proven to be another volume's.
+ * Disks that may be this volume: without the serial of a volume (a text of the emulator names nobody), not
+ * the system's, and not proven to be another volume's.
  */
 function suspects(snapshot: DeviceSnapshot, volumeId: string, mappings: readonly Mapping[]): Device[] {
   const roots = rootDevices(snapshot);

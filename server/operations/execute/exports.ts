@@ -10,8 +10,8 @@ import type { RunContext } from './run-context';
 
 /**
  * Publishes a device that was correlated for this volume, after one more scan of the guest: if another disk
- * has the path by now, nothing is exported and the device is correlated again. Returns the operation when it has
- * ended with it.
+ * has the path by now, nothing is exported and the device is correlated again. Returns the operation when
+ * it has ended with it.
  */
 export async function publishDevice(
   run: RunContext,
@@ -42,8 +42,8 @@ export async function publishDevice(
 }
 
 /**
- * The mapping that this operation has just written was deleted by somebody else: without it nothing is exported, and
- * the device is correlated and mapped again.
+ * The mapping that this operation has just written was deleted by somebody else: without it nothing is
+ * exported, and the device is correlated and mapped again.
  */
 async function mapAgain(run: RunContext, name: string): Promise<void> {
   await run.parts.exports.withdraw(name);
@@ -54,8 +54,8 @@ async function mapAgain(run: RunContext, name: string): Promise<void> {
 }
 
 /**
- * Publishes the export of a volume that is still attached again (undo of `withdraw`); not one that somebody had
- * withdrawn on purpose.
+ * Publishes the export of a volume that is still attached again (undo of `withdraw`); not one that somebody
+ * had withdrawn on purpose.
  */
 export async function republish(run: RunContext, volumeId: string): Promise<void> {
   const record = await run.parts.ledger.readExport(volumeId);
@@ -99,8 +99,8 @@ export async function withdraw(run: RunContext, volumeId: string, force: boolean
     effects: [{ kind: 'set-export-status', volumeId, status: 'pending' }],
     waiting: null,
   });
-  // A client may have connected before the export was withdrawn: who uses the disk is read again. And whether it is
-  // gone: a look that only asked whether the disk is here did not wait for it to leave.
+  // A client may have connected before the export was withdrawn: who uses the disk is read again. And whether
+  // it is gone: a look that only asked whether the disk is here did not wait for it to leave.
   run.forget(['use', 'published', 'gone']);
 }
 

@@ -36,8 +36,9 @@ export async function readGuards(run: RunContext, intended: Intended, pass = 1):
   const place = await readPlace(run, call);
   const since = run.parts.clock.monotonic();
   const users = await readUsers(run, call, { ...before, ...place }, hasWaited);
-  // While users, or a daemon elsewhere, were waited for, everything that was read before them has grown old. So it has
-  // when this look alone took long, as where many disks are flushed; where each does, the last one has to do.
+  // While users, or a daemon elsewhere, were waited for, everything that was read before them has grown
+  // old. So it has when this look alone took long, as where many disks are flushed; where each does,
+  // the last one has to do.
   const waitedMs = run.parts.clock.monotonic() - since;
   const tooOldMs = hasWaited ? LIMITS.GUARDS_AGE_MAX_MS : LIMITS.HOLDER_AGAIN_MS;
   if (waitedMs >= tooOldMs && pass < LIMITS.GUARD_PASSES) return readGuards(run, intended, pass + 1);
@@ -45,8 +46,8 @@ export async function readGuards(run: RunContext, intended: Intended, pass = 1):
 }
 
 /**
- * That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it, where a try has
- * failed.
+ * That this VM runs is not asked for every disk; CloudStack may not think so, or be moving it,
+ * where a try has failed.
  */
 function targetOf(run: RunContext, { step, command }: Intended, applianceVmId: string | null): string | null {
   const vmId = 'vmId' in command ? command.vmId : null;
@@ -88,7 +89,10 @@ async function readPlace(
   return { volume, vm: isOfVolume && attachedTo !== null ? await readVm(run, attachedTo) : named };
 }
 
-/** Who uses the disk in this guest, and whose appliance the VM is. Users that may be gone in a moment are waited for. */
+/**
+ * Who uses the disk in this guest, and whose appliance the VM is. Users that may be gone in a
+ * moment are waited for.
+ */
 async function readUsers(
   run: RunContext,
   { step, command, applianceVmId, target }: Call,
@@ -118,8 +122,8 @@ function volumeOf({ operation }: RunContext, command: Mutation): string | null {
 }
 
 /**
- * May a disk of this guest be the volume's? One that was just plugged in has the time to tell. Before the intent of an
- * attach this was asked as well: here it is asked again where that is a while ago.
+ * May a disk of this guest be the volume's? One that was just plugged in has the time to tell. Before the
+ * intent of an attach this was asked as well: here it is asked again where that is a while ago.
  */
 async function readGhost(run: RunContext, { step, command }: Call): Promise<boolean | null> {
   const attaches = command.name === 'attachVolume';

@@ -28,7 +28,9 @@ export class JobDenials {
     return denial.answers >= ANSWERS_MIN && now - denial.since >= windowMs;
   }
 
-  /** The job was seen or is no longer queried, or its call is sent again: a later send has denials of its own. */
+  /**
+   * The job was seen or is no longer queried, or its call is sent again: a later send has denials of its own.
+   */
   forget(jobId: string): void {
     this.denials.delete(jobId);
   }

@@ -38,9 +38,9 @@ const DETACHES: readonly string[] = ['detach-volume', 'undo-detach-volume'] sati
 const MOVES: readonly string[] = [ATTACH, ...DETACHES, 'create-volume', 'delete-volume'];
 
 /**
- * Where the operations of the last seconds have left their volumes. A look at CloudStack that contradicts it may be
- * older than their jobs, because management servers lag behind one another: the volume is looked at again before that
- * is believed.
+ * Where the operations of the last seconds have left their volumes. A look at CloudStack that contradicts it
+ * may be older than their jobs, because management servers lag behind one another: the volume is looked at
+ * again before that is believed.
  */
 export class LastPlaces {
   private noted = new Map<string, Noted>();
@@ -63,8 +63,8 @@ export class LastPlaces {
   }
 
   /**
-   * What was seen of the volume, or why it is to be looked at again. `by`: the operation that has looked; what that one
-   * has changed itself is its own to judge. Throws DATABASE_UNAVAILABLE.
+   * What was seen of the volume, or why it is to be looked at again. `by`: the operation that has looked;
+   * what that one has changed itself is its own to judge. Throws DATABASE_UNAVAILABLE.
    */
   async doubt(
     volumeId: string,
@@ -79,8 +79,8 @@ export class LastPlaces {
   }
 
   /**
-   * An owner that has just begun does not know what was done before it. How long ago that was is told by clocks that may
-   * differ, so the last operation counts as one that has ended just then.
+   * An owner that has just begun does not know what was done before it. How long ago that was is told by
+   * clocks that may differ, so the last operation counts as one that has ended just then.
    */
   private async ofEarlierOwner(volumeId: string, except: string): Promise<Noted | null> {
     if (volumeId === '' || !this.isFresh(this.begunAtMs)) return null;
@@ -166,7 +166,10 @@ function agrees({ at, vmId }: Place, volume: CloudVolume | null): boolean {
   return at === 'deleted' || volume === null ? at === 'deleted' && volume === null : volume.vmId === vmId;
 }
 
-/** The volume is shown in a plug that an operation has ended; one that the looking operation has made is believed. */
+/**
+ * The volume is shown in a plug that an operation has ended; one that the looking operation
+ * has made is believed.
+ */
 function isEnded(noted: Noted, { vmId, attached }: CloudVolume, journal: Journal): boolean {
   const own = journal.mutation(ATTACH);
   const isOwn = own.at === 'ended' && own.outcome === 'ok';

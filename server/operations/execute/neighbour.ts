@@ -2,9 +2,9 @@ import type { Neighbour } from '../decision';
 import type { RunContext } from './run-context';
 
 /**
- * The daemon that runs on this VM, or ran there once, with this database; null: none ever did. Where one look does not
- * tell, it looks again after as long as a lease lasts: one that has renewed its lease meanwhile runs. When the engine
- * stops before that, and where there is no time to wait, it counts as one that runs.
+ * The daemon that runs on this VM, or ran there once, with this database; null: none ever did. Where one look
+ * does not tell, it looks again after as long as a lease lasts: one that has renewed its lease meanwhile
+ * runs. When the engine stops before that, and where there is no time to wait, it counts as one that runs.
  */
 export async function readNeighbour(
   run: RunContext,

@@ -110,9 +110,10 @@ async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Fact
 }
 
 /**
- * By wall clocks, because the intent may be from before a restart; one that was set far leaves the age unknown. By that
- * of CloudStack, too, as its answers have just shown it: ours is behind by days when a paused guest goes on. And by that
- * of CloudStack then and now: ours may have been ahead when the intent was written, and set right since then.
+ * By wall clocks, because the intent may be from before a restart; one that was set far leaves the age
+ * unknown. By that of CloudStack, too, as its answers have just shown it: ours is behind by days when a
+ * paused guest goes on. And by that of CloudStack then and now: ours may have been ahead when the intent was
+ * written, and set right since then.
  */
 function mayBeDeleted({ journal, parts: { clock, cloud } }: RunContext, jobId: string): boolean {
   const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
@@ -124,7 +125,10 @@ function mayBeDeleted({ journal, parts: { clock, cloud } }: RunContext, jobId: s
   return ages.some((ms) => Math.abs(ms) > LIMITS.JOB_SURELY_KEPT_MS);
 }
 
-/** While a disk, its users, or what tells of a daemon elsewhere, were waited for, somebody may have moved the volume. */
+/**
+ * While a disk, its users, or what tells of a daemon elsewhere, were waited for, somebody may
+ * have moved the volume.
+ */
 async function outlast(run: RunContext, wait: () => Promise<unknown>): Promise<void> {
   const since = run.parts.clock.monotonic();
   await wait();
@@ -136,8 +140,8 @@ function forgetIfOld(run: RunContext, since: number): void {
 }
 
 /**
- * A disk that was not found is judged by what CloudStack shows of the volume by now; not by a resize or a revert, which
- * have ended well by then.
+ * A disk that was not found is judged by what CloudStack shows of the volume by now; not by a resize or a
+ * revert, which have ended well by then.
  */
 async function learnDevice(
   run: RunContext,
@@ -192,8 +196,8 @@ async function readOffer(run: RunContext): Promise<void> {
 
 /**
  * After a create that was sent more than once: volumes of its name that an earlier try may have made. They
- * are reported, never adopted, because a name proves nothing. What was there before the first try is known by its ids,
- * not by times: CloudStack's clock and that of this machine may be hours apart.
+ * are reported, never adopted, because a name proves nothing. What was there before the first try is known by
+ * its ids, not by times: CloudStack's clock and that of this machine may be hours apart.
  */
 async function findUnclaimed(run: RunContext, volumeId: string): Promise<void> {
   if (run.operation.type !== 'create') return;
@@ -233,8 +237,8 @@ async function readObstacles(
 }
 
 /**
- * Takes a slot of this guest for the disk, or says why there is none. Counting the others and taking it happen
- * in one synchronous step, so no two operations take the last one. What is not known refuses nobody.
+ * Takes a slot of this guest for the disk, or says why there is none. Counting the others and taking it
+ * happen in one synchronous step, so no two operations take the last one. What is not known refuses nobody.
  */
 async function takeSlot(run: RunContext): Promise<FullVm | null> {
   const { applianceVmId } = run.parts.policy();
@@ -259,10 +263,10 @@ async function takeSlot(run: RunContext): Promise<FullVm | null> {
 
 /**
  * Where disks have no serial only the size tells them apart, so one disk at a time is attached to this guest:
- * other attaches wait until that operation has ended. So do those of a volume with the same serial. Checking and
- * taking the turn happen in one synchronous step, so no two operations take it at once. Of two that are under way
- * already, because a disk that showed its serial was there when they began, the one that was accepted first goes
- * on: they must not wait for each other.
+ * other attaches wait until that operation has ended. So do those of a volume with the same serial. Checking
+ * and taking the turn happen in one synchronous step, so no two operations take it at once. Of two that are
+ * under way already, because a disk that showed its serial was there when they began, the one that was
+ * accepted first goes on: they must not wait for each other.
  */
 function conflictingAttach(run: RunContext): string | null {
   const { volumeId } = run.operation;

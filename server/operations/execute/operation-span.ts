@@ -8,8 +8,9 @@ interface Ran {
 }
 
 /**
- * A span for what this process does of an operation, below the request that it was accepted by: the traceparent is
- * stored with the operation, so a process that goes on with it after a restart adds its part to the same trace.
+ * A span for what this process does of an operation, below the request that it was accepted by: the
+ * traceparent is stored with the operation, so a process that goes on with it after a restart adds its
+ * part to the same trace.
  */
 export function tracedRun(
   tracing: Tracing,

@@ -5,7 +5,10 @@ import type { Action } from '../action';
 import { aboutRequest } from '../new-request';
 import type { RunContext } from './run-context';
 
-/** Accepts one operation for each request and journals their ids; after a restart the same requests come to the same. */
+/**
+ * Accepts one operation for each request and journals their ids; after a restart the same
+ * requests come to the same.
+ */
 export async function startParts(
   run: RunContext,
   { step, requests, data = {} }: Extract<Action, { do: 'start-parts' }>,

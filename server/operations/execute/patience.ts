@@ -16,8 +16,9 @@ export function callOf(action: Action): string {
  * How long a call may fail in a row, in ms. A send that fails although the reads right before it succeed has
  * a problem of its own, so it is given up after a while; while CloudStack as a whole is away, everything
  * waits without limit. A 401 never had an effect and may be temporary; but once CloudStack has accepted
- * something, the operation waits without limit. So it does for a job that the key may not ask about any more: given
- * up, its effect would stay without the rest of the operation, and the volume would wait for the job all the same. Pure.
+ * something, the operation waits without limit. So it does for a job that the key may not ask about any
+ * more: given up, its effect would stay without the rest of the operation, and the volume would wait for the
+ * job all the same. Pure.
  */
 function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): number {
   const away = error.kind === 'network' || error.kind === 'configuration';
@@ -30,8 +31,8 @@ function patienceMs(kind: Action['do'], error: CloudError, accepted: boolean): n
 }
 
 /**
- * What a question about a job is answered with when the role of the key has changed, and to users also when something
- * is wrong inside CloudStack (530): none of them says anything about the job.
+ * What a question about a job is answered with when the role of the key has changed, and to users also when
+ * something is wrong inside CloudStack (530): none of them says anything about the job.
  */
 const NOT_TOLD: ReadonlySet<CloudErrorKind> = new Set(['permission', 'unsupported', 'internal']);
 
@@ -65,7 +66,10 @@ export function reactionTo(error: unknown, call: FailedCall): Reaction {
   return { do: 'give-up', code: CODE_OF_KIND[error.kind], reason: error.message };
 }
 
-/** Waits without limit for the database and the guest, for a limited time for the export server and for others. */
+/**
+ * Waits without limit for the database and the guest, for a limited time for the export server and for
+ * others.
+ */
 function reactionToOurs(error: DaemonError, call: FailedCall): Reaction {
   const retry: Reaction = { do: 'retry', reason: error.message, retryAfterMs: null };
   switch (error.code) {

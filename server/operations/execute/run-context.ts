@@ -43,20 +43,24 @@ export interface RunContext {
     waitsFor?: 'database' | 'database-and-volume',
   ): Promise<JournalEntry[]>;
   /**
-   * Journals what was seen, and lets the run go on meanwhile: a run that finds no such entry sees it again. The next
-   * change waits for it, and so does whatever changes the world (`written`). `volumeId`: the volume that a create has
-   * made by this entry.
+   * Journals what was seen, and lets the run go on meanwhile: a run that finds no such entry sees it again.
+   * The next change waits for it, and so does whatever changes the world (`written`). `volumeId`: the volume
+   * that a create has made by this entry.
    */
   noteSeen(entry: NewJournalEntry, volumeId?: string): void;
-  /** Resolves when everything noted is durable. Throws LEASE_LOST, and once the engine stops DATABASE_UNAVAILABLE. */
+  /**
+   * Resolves when everything noted is durable. Throws LEASE_LOST, and once the engine stops
+   * DATABASE_UNAVAILABLE.
+   */
   written(): Promise<void>;
   /** Logs and journals what this run is waiting for. */
   announce(step: string, reason: string): Promise<void>;
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T>;
   /**
-   * From its next call on this run goes before all others, until it is told `false`: what it looks at decides about a
-   * call, and must not grow old before that leaves. The next call itself waits for its turn, so that few runs do.
+   * From its next call on this run goes before all others, until it is told `false`: what it looks at
+   * decides about a call, and must not grow old before that leaves. The next call itself waits for its turn,
+   * so that few runs do.
    */
   goAhead(wanted: boolean): void;
   learn(more: Facts): void;

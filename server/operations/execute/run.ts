@@ -270,7 +270,10 @@ export class OperationRun implements RunContext {
     return this.untilWritten(() => this.append(change), waitsFor);
   }
 
-  /** Repeats a write while the database is away, and unless told otherwise while another operation has the volume. */
+  /**
+   * Repeats a write while the database is away, and unless told otherwise while another
+   * operation has the volume.
+   */
   private async untilWritten<T>(
     write: () => Promise<T>,
     waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',

@@ -6,8 +6,8 @@ import type { RunContext } from './run-context';
 
 /**
  * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
- * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it, nor one
- * that leaves out a volume of its rows.
+ * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it,
+ * nor one that leaves out a volume of its rows.
  */
 export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evidence<readonly VmDisk[]>> {
   const before = comingTo(run, vmId) ?? (await stillComingTo(run, vmId));
@@ -27,7 +27,10 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   return unlisted === null ? seen(disks, at, 'cloudstack') : unknown(unlisted, at, 'database');
 }
 
-/** A row that contradicts the list, read after it: the attach that wrote it may be newer than the list. null: none. */
+/**
+ * A row that contradicts the list, read after it: the attach that wrote it may be newer than
+ * the list. null: none.
+ */
 async function mappedAndUnlisted(
   run: RunContext,
   vmId: string,
@@ -54,8 +57,8 @@ async function stillComingTo(run: RunContext, vmId: string): Promise<string | nu
 }
 
 /**
- * The volumes that a job whose operation has given up on it may still attach to the VM. Each job is asked first; one
- * that has ended is settled.
+ * The volumes that a job whose operation has given up on it may still attach to the VM. Each job is asked
+ * first; one that has ended is settled.
  */
 export async function stillComing(run: RunContext, vmId: string): Promise<string[]> {
   const coming: string[] = [];

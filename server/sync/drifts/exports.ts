@@ -58,8 +58,8 @@ function problemOf(
 }
 
 /**
- * The guest has no disk of the volume, or one that has become too small, or somebody has withdrawn the export: it must
- * lead to nothing.
+ * The guest has no disk of the volume, or one that has become too small, or somebody has withdrawn the
+ * export: it must lead to nothing.
  */
 export function misleadingExport(view: View, mapping: Mapping): Repair[] {
   const { volumeId, vmId } = mapping;
@@ -71,8 +71,8 @@ export function misleadingExport(view: View, mapping: Mapping): Repair[] {
 }
 
 /**
- * Export files of ours whose volume has no mapping to this guest are withdrawn, so that they fail closed; all of them
- * while exports are switched off, because nobody watches where they lead.
+ * Export files of ours whose volume has no mapping to this guest are withdrawn, so that they fail closed; all
+ * of them while exports are switched off, because nobody watches where they lead.
  */
 export function judgeOrphans(view: View, claimed: ReadonlySet<string>): Repair[] {
   const { applianceVmId: vmId, busy, configured, exportsEnabled } = view.o;

@@ -10,7 +10,8 @@ import { publication } from './exports';
 /** The guest has the disk: checks that the mapping names it and its size. Null when it does. */
 export function judgePlace(view: View, mapping: Mapping, device: Device): Repair[] | null {
   const { volumeId } = mapping;
-  // While CloudStack does not show the volume, the last size that fitted is what counts: a smaller one is not recorded.
+  // While CloudStack does not show the volume, the last size that fitted is what counts: a smaller
+  // one is not recorded.
   const isShown = view.volume(volumeId) !== 'unseen';
   const size = isShown ? device.size : Math.max(device.size, mapping.size);
   const fresh = { ...localMapping(view, volumeId, device, mapping.matchedBy ?? 'serial'), size };

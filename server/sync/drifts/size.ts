@@ -29,8 +29,8 @@ export function judgeSize(view: View, volume: CloudVolume, device: Device): Repa
 }
 
 /**
- * Closes the export. A mapping goes on naming the disk, and keeps the last size that fitted: that size is what
- * counts while CloudStack cannot be asked.
+ * Closes the export. A mapping goes on naming the disk, and keeps the last size that fitted: that size is
+ * what counts while CloudStack cannot be asked.
  */
 function contain(view: View, volumeId: string, device: Device): RepairStep[] {
   const mapping = view.mapping(volumeId);

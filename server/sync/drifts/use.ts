@@ -9,8 +9,8 @@ import { followDisk } from './place';
 
 /**
  * A volume's disk that this system uses is neither mapped nor exported; null when nobody uses it. One that is
- * exported already and that the system may write to gets no new clients: a mounted disk with an NBD client has
- * two writers. Clients that are connected are not cut, because nothing is destroyed by a timer.
+ * exported already and that the system may write to gets no new clients: a mounted disk with an NBD client
+ * has two writers. Clients that are connected are not cut, because nothing is destroyed by a timer.
  *
  * A disk on the list of own disks that is not mapped is as it should be.
  */

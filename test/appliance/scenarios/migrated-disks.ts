@@ -129,7 +129,9 @@ function same(before: string, after: string, when: string): void {
   check(before === after, `${when} this system has touched it.\nbefore:\n${before}\nafter:\n${after}`);
 }
 
-/** Made in the guest on a disk without a serial, which no rule of ours knows, then moved to the volume's file. */
+/**
+ * Made in the guest on a disk without a serial, which no rule of ours knows, then moved to the volume's file.
+ */
 async function make(
   world: World,
   { name, make: script, pulled, tempting }: Content,
@@ -153,7 +155,9 @@ async function make(
   renameSync(world.guest.backingFile(scratch.volumeId), world.guest.backingFile(id));
 }
 
-/** A disk of the appliance itself: listed as its own, a volume group on its GPT, attached by hand and in use. */
+/**
+ * A disk of the appliance itself: listed as its own, a volume group on its GPT, attached by hand and in use.
+ */
 async function ownGroup(world: World, id: string): Promise<void> {
   const { agent } = world.machine;
   const serial = id.replaceAll('-', '').slice(0, 20);

@@ -6,8 +6,9 @@ import { useHttpApp } from '~/test/support/use-http-app';
 import { SeededRandom } from './fuzz/seeded-random';
 
 /**
- * What the OpenAPI document forbids, the server refuses: values that break each constraint of each parameter and
- * of each field of a body, one at a time in a request that is right otherwise. Seeded: CONSTRAINTS_SEED repeats it.
+ * What the OpenAPI document forbids, the server refuses: values that break each constraint of each
+ * parameter and of each field of a body, one at a time in a request that is right otherwise. Seeded:
+ * CONSTRAINTS_SEED repeats it.
  */
 const app = useHttpApp();
 const random = new SeededRandom(Number(process.env.CONSTRAINTS_SEED ?? 20_261_127));
@@ -67,7 +68,9 @@ function broken(schema: Schema): unknown[] {
   return all;
 }
 
-/** So many of each, at random, so that every run is short; those at the bounds are last and always among them. */
+/**
+ * So many of each, at random, so that every run is short; those at the bounds are last and always among them.
+ */
 const VALUES = 6;
 const BOUNDS = 3;
 

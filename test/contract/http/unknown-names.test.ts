@@ -4,7 +4,9 @@ import { openApiDocument } from '~/server/http/openapi';
 import { NOBODY, OTHER_VM, VOLUME } from '~/test/support/canned';
 import { useHttpApp } from '~/test/support/use-http-app';
 
-/** A mistyped name must not run what it was meant to prevent: every mutating route of the OpenAPI document. */
+/**
+ * A mistyped name must not run what it was meant to prevent: every mutating route of the OpenAPI document.
+ */
 const app = useHttpApp();
 
 interface Documented {

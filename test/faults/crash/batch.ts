@@ -57,8 +57,8 @@ export async function runBatch({ rig, tracer, disks }: Bench, trials: readonly T
 }
 
 /**
- * What is held while it holds up everybody else comes last: a journal write keeps the writes of others waiting,
- * a claim keeps others from being claimed, an acceptance from being accepted.
+ * What is held while it holds up everybody else comes last: a journal write keeps the writes of others
+ * waiting, a claim keeps others from being claimed, an acceptance from being accepted.
  */
 const TURNS = ['at once', 'journal', 'claim', 'accept'] as const;
 

@@ -5,8 +5,8 @@ export interface Insert {
 }
 
 /**
- * null when the statement is no INSERT … VALUES and no INSERT … SELECT. A value that is looked up, `(SELECT …)`,
- * is ''; of rows that are looked up by `o.id IN (…)` there is one for each of these.
+ * null when the statement is no INSERT … VALUES and no INSERT … SELECT. A value that is looked up,
+ * `(SELECT …)`, is ''; of rows that are looked up by `o.id IN (…)` there is one for each of these.
  */
 export function parseInsert(text: string): Insert | null {
   const head = /^\s*insert into `?(\w+)`?\s*\(([^)]*)\)\s*(values|select)\s*/i.exec(text);

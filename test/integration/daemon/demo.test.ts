@@ -33,7 +33,8 @@ function processesOfTheDemo() {
 const leftovers = () => readdirSync(dir).filter((name) => !/^(tsx-|node-compile-cache$)/.test(name));
 
 it('Ctrl-C on a terminal ends npm run demo -- --keep, with all its processes and files', async () => {
-  // A terminal of its own, as an operator has: the key reaches npm, the demo, the daemon and the database at once.
+  // A terminal of its own, as an operator has: the key reaches npm, the demo, the daemon and
+  // the database at once.
   const shell = spawn('script', ['-qec', 'npm run demo -- --keep', '/dev/null'], {
     env: { ...process.env, TMPDIR: dir },
     stdio: ['pipe', 'pipe', 'inherit'],

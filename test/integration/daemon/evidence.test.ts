@@ -4,7 +4,9 @@ import type { HealthReply, SyncReply } from '~/server/http/schemas/service';
 import type { VolumeEvidenceReply } from '~/server/http/schemas/volumes';
 import { send, Walk } from './walk';
 
-/** What the daemon says while it cannot look, and the way back from the trash: the built daemon on real parts. */
+/**
+ * What the daemon says while it cannot look, and the way back from the trash: the built daemon on real parts.
+ */
 let walk: Walk;
 let volumeId: string;
 beforeAll(async () => {

@@ -8,7 +8,10 @@ import { LiveClient } from '~/lab/exports/live-client';
 import { freePort } from '~/lab/ports';
 import { send, Walk } from './walk';
 
-/** Exports over HTTP that are not as an attach makes them: read-only, and with a limit. The built daemon on real parts. */
+/**
+ * Exports over HTTP that are not as an attach makes them: read-only, and with a limit. The built
+ * daemon on real parts.
+ */
 const run = promisify(execFile);
 const MIB = 1024 ** 2;
 let walk: Walk;

@@ -3,7 +3,10 @@ import { type LabAppliance, startAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import { type Clock, systemClock } from '~/server/core/clock';
 
-/** A CloudStack whose clock, accounts and projects are not what the daemon would like, as a whole daemon meets it. */
+/**
+ * A CloudStack whose clock, accounts and projects are not what the daemon would like, as a
+ * whole daemon meets it.
+ */
 let lab: LabAppliance;
 afterEach(() => lab?.close());
 

@@ -4,8 +4,9 @@ import { LiveClient } from '~/lab/exports/live-client';
 import { send, Walk } from './walk';
 
 /*
- * A detach, or the end of an export, right after a copy: the client has gone and the nbdkit that served it has
- * the disk open still, because it gets no processor (here: it is stopped). The built daemon on real parts.
+ * A detach, or the end of an export, right after a copy: the client has gone and the nbdkit that
+ * served it has the disk open still, because it gets no processor (here: it is stopped). The built
+ * daemon on real parts.
  */
 let walk: Walk;
 const stopped = new Set<number>();

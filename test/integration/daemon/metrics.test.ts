@@ -15,7 +15,8 @@ beforeAll(async () => {
   await walk.api.post('/api/v1/exports/validate');
   await walk.api.post('/api/v1/admin/force-sync');
   await exportElsewhere();
-  // Refused by CloudStack: an error to count. Last, because what others write is counted again when something has happened here.
+  // Refused by CloudStack: an error to count. Last, because what others write is counted again when
+  // something has happened here.
   await walk.attach('00000000-0000-4000-8000-000000000000').catch(() => undefined);
   text = (await send(`${walk.daemon.url}/metrics`)).text;
 });

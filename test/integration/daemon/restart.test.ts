@@ -81,7 +81,8 @@ describe('kill -9 while CloudStack works', () => {
     model.faults.add({ command: 'createVolume', kind: 'lose-job' });
     const why = await walk.create('all-lost').catch(messageOf);
     expect(why).toContain('nothing was created again');
-    // The second call, under the same job id, tells that CloudStack had taken the first, and has made a row before it looks.
+    // The second call, under the same job id, tells that CloudStack had taken the first, and has made a
+    // row before it looks.
     const left = model.volumes.filter(({ name }) => name === 'all-lost').map(({ id }) => id);
     expect(left.length).toBeLessThanOrEqual(2);
     for (const id of left) {

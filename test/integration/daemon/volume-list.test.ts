@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { send, Walk } from './walk';
 
-/** The list of all volumes on the built daemon: what operations did is in it at once, and a CloudStack that is away is told. */
+/**
+ * The list of all volumes on the built daemon: what operations did is in it at once, and a CloudStack
+ * that is away is told.
+ */
 let walk: Walk;
 beforeAll(async () => {
   walk = await Walk.begin();

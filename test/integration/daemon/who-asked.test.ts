@@ -7,7 +7,9 @@ import { digestOf, tokensText } from '~/server/daemon/access/tokens';
 import type { JournalEntryReply, OperationReply } from '~/server/http/schemas/operations';
 import { send, Walk } from './walk';
 
-/** Who cancels, and who makes and withdraws an export, can be read again: from the built daemon, over HTTP. */
+/**
+ * Who cancels, and who makes and withdraws an export, can be read again: from the built daemon, over HTTP.
+ */
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const asked = (request_id: string) => ({ actor: 'the-hub', request_id, traceparent: TRACE });
 let walk: Walk;

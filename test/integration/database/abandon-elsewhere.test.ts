@@ -16,7 +16,9 @@ let database: string;
 /** As two appliances have them. */
 let theirs: MysqlLedger;
 let ours: MysqlLedger;
-/** A detach that they were executing, another one, and an attach behind the first, when their VM went away. */
+/**
+ * A detach that they were executing, another one, and an attach behind the first, when their VM went away.
+ */
 let left: { readonly first: string; readonly second: string; readonly behind: string };
 
 beforeAll(async () => {

@@ -22,7 +22,9 @@ export const FAMILIES = [
 
 let server: Mariadb;
 let databases = 0;
-/** What a test has opened; closed after it, because the server has room for the connections of a few pools. */
+/**
+ * What a test has opened; closed after it, because the server has room for the connections of a few pools.
+ */
 export const pools: Database[] = [];
 
 /** A server for the tests of this file, which are given a database each. */

@@ -365,7 +365,8 @@ it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci'])(
 it('operations are counted and pruned after an upgrade of the server that has changed its default collation', async () => {
   const dsn = await databaseWith([]);
   const { ledger, epoch } = await begin(dsn);
-  // A table that was made before it, among those that are compared with what CONVERT makes by the new default.
+  // A table that was made before it, among those that are compared with what CONVERT makes by the new
+  // default.
   await rows(
     dsn,
     'ALTER TABLE volume_operation_totals CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci',

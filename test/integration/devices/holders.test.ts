@@ -71,7 +71,10 @@ function itOrSay(
   it.skipIf(reason !== null)(name, test);
 }
 
-/** io_uring_setup, then io_uring_register with the disk, which is closed; fails where the kernel has no io_uring. */
+/**
+ * io_uring_setup, then io_uring_register with the disk, which is closed; fails where the
+ * kernel has no io_uring.
+ */
 const RING = `
 import ctypes, os, sys, time
 libc = ctypes.CDLL(None)

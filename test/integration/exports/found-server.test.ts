@@ -12,7 +12,9 @@ import type { ExportServer, ExportTarget } from '~/server/exports/export-server'
 import { baseConfig } from '~/server/exports/nbd-server/nbd-config';
 import { exportName } from '~/server/model/export-name';
 
-/** An nbd-server that somebody else has started, where systemd was to have the port of the exports for nbdkit. */
+/**
+ * An nbd-server that somebody else has started, where systemd was to have the port of the exports for nbdkit.
+ */
 const run = promisify(execFile);
 const MIB = 1024 ** 2;
 const VOLUME = '00000000-0000-4000-8000-000000000001';

@@ -117,7 +117,8 @@ describe('the holder of the exports is killed again and again', () => {
         ];
         for (let round = 0; round < KILLS; round += 1) {
           await killHolder(nbdkit, round);
-          // A daemon that dies leaves nothing to do for the next one: it finds the holder and publishes again.
+          // A daemon that dies leaves nothing to do for the next one: it finds the holder and publishes
+          // again.
           daemon = create();
           await Promise.all(targets.map((target) => crowd.publish(daemon, target)));
           for (const { name } of targets)

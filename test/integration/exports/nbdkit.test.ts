@@ -76,7 +76,9 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-/** What the heaps of a process's threads have in use, bytes: with glibc each begins at a multiple of 64 MiB. */
+/**
+ * What the heaps of a process's threads have in use, bytes: with glibc each begins at a multiple of 64 MiB.
+ */
 async function threadHeapBytes(pid: number): Promise<number[]> {
   const maps = await readFile(`/proc/${pid}/maps`, 'utf8');
   const writable = maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*$/gm);
@@ -579,7 +581,10 @@ describe('a disk leaves and another one gets its letter, while the daemon hangs'
   });
 });
 
-/** Makes or removes the node and the disk of a loop device, as the kernel does with a disk that comes or leaves. */
+/**
+ * Makes or removes the node and the disk of a loop device, as the kernel does with a disk that comes or
+ * leaves.
+ */
 const loopControl = (request: 'ADD' | 'REMOVE', number: number) =>
   run('python3', [
     '-c',

@@ -50,7 +50,9 @@ function judge(setUp: string, action: 'add' | 'remove' = 'add'): string {
 }
 
 const plugged = 'mkdir -p /run/volume-daemon';
-/** `/var` may be a file system of its own, which is not mounted yet when udev looks at the disks of a boot. */
+/**
+ * `/var` may be a file system of its own, which is not mounted yet when udev looks at the disks of a boot.
+ */
 const marked = `umount /var/lib/volume-daemon; mount -t tmpfs none /var; mkdir /etc/volume-daemon/hands-off; touch /etc/volume-daemon/hands-off/${SERIAL}`;
 const own = `echo "serial ${SERIAL}" > /etc/volume-daemon/own-disks`;
 

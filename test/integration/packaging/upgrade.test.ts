@@ -23,7 +23,10 @@ beforeAll(() => {
   );
 });
 
-/** What is in the folder of the marks after an upgrade, in a mount namespace where the folders of the system are empty. */
+/**
+ * What is in the folder of the marks after an upgrade, in a mount namespace where the folders of
+ * the system are empty.
+ */
 function marksAfter(before: string): string[] {
   const script = `set -e
     for folder in /etc /var /run; do mount -t tmpfs none $folder; done

@@ -119,8 +119,8 @@ describe('force-sync with more volumes than fit on a page', () => {
     });
     const asked = listings() - before;
     expect(asked).toBeGreaterThanOrEqual(pages);
-    // The run at the start and that of the minute may have come in between; while a disk is not plugged yet, its volume is read once
-    // more by its id before anything is said of it.
+    // The run at the start and that of the minute may have come in between; while a disk is not plugged yet,
+    // its volume is read once more by its id before anything is said of it.
     expect(asked).toBeLessThanOrEqual(3 * pages + HERE);
   });
 

@@ -22,7 +22,8 @@ it('the gauges have the names of prom-client, each once, and a scrape before the
 });
 
 it('a second that takes longer is told once, by the next scrape', async () => {
-  // The tick that is pending was planned by the real clock: let it pass, so that the next is planned by this one.
+  // The tick that is pending was planned by the real clock: let it pass, so that the next is
+  // planned by this one.
   const now = vi.spyOn(performance, 'now').mockReturnValue(5_000);
   vi.advanceTimersByTime(1_000);
   try {

@@ -16,8 +16,9 @@ const OTHER: Owner = {
 };
 
 /**
- * Looks until the answers have come to an end; null is a database that is away. Resolves with its warnings, and
- * with what a change would have been refused with, and whom health would have shown as the owner, after each look.
+ * Looks until the answers have come to an end; null is a database that is away. Resolves with its
+ * warnings, and with what a change would have been refused with, and whom health would have shown as the
+ * owner, after each look.
  */
 async function lookAround(answers: (Owner | null)[], written: LastWritten | null = null) {
   const told: string[] = [];

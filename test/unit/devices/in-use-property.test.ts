@@ -178,7 +178,9 @@ describe(`${WORLDS} random worlds of users`, () => {
     expect([seen.exportedInUse, seen.needless]).toEqual([0, 0]);
   }, 600_000);
 
-  /** Volumes attached by hand, or mapped before: what sync would map and export, with the users as they stay. */
+  /**
+   * Volumes attached by hand, or mapped before: what sync would map and export, with the users as they stay.
+   */
   function checkSync(disks: readonly Drawn[]): void {
     const here = disks.filter(({ isForeign }) => !isForeign);
     const repairs = plan(

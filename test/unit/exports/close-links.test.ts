@@ -23,8 +23,8 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 /**
- * What is left of the links to disks when this disk has left. `code` is that of `systemctl is-active`; null: there is
- * none.
+ * What is left of the links to disks when this disk has left. `code` is that of `systemctl is-active`;
+ * null: there is none.
  */
 function leave(disk: string, code: number | null, diskseq: readonly string[] = []): string[] {
   if (code !== null) writeFileSync(at('bin/systemctl'), `#!/bin/sh\nexit ${code}\n`, { mode: 0o755 });

@@ -59,7 +59,8 @@ describe('what forbids a call is looked at right before it', () => {
     let looks = 0;
     guest.holders = async (devices) => {
       looks += 1;
-      // Before the export is withdrawn and after that, with the guards, and with these once more because time has passed.
+      // Before the export is withdrawn and after that, with the guards, and with these once more
+      // because time has passed.
       if (looks === 3) await clock.sleep(SECOND_MS);
       if (looks === 4) {
         await clock.sleep(5 * SECOND_MS);

@@ -4,7 +4,9 @@ import { LIMITS } from '~/server/core/limits';
 import { aboutRequest } from '~/server/operations/new-request';
 import { MINUTE_MS, Rig, SECOND_MS } from './rig';
 
-/** An appliance that was executing a detach when its VM went away, and an attach that is asked of the new one. */
+/**
+ * An appliance that was executing a detach when its VM went away, and an attach that is asked of the new one.
+ */
 async function leftBehind(applianceId?: string) {
   const rig = await Rig.start();
   const { ledger } = rig;

@@ -28,7 +28,8 @@ describe('a guest whose data disks show no serial', () => {
       const requests = volumes.map(({ id }) => rig.request('attach', { volume_id: id, vm_id: rig.here }));
       for (const id of await Promise.all(requests)) await rig.ended(id, 10 * MINUTE_MS);
       const mappings = await rig.ledger.listMappings(rig.here);
-      // The system's disk promises serials: both are sent, each new disk may be either's, and both are undone.
+      // The system's disk promises serials: both are sent, each new disk may be either's, and both are
+      // undone.
       expect(mappings).toHaveLength(serials === 'root' ? 0 : 2);
       for (const { volumeId, devicePath } of mappings)
         expect(devicePath, volumeId).toBe(rig.guest.devicePath(volumeId));

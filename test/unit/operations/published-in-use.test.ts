@@ -85,7 +85,9 @@ describe('a disk that arrives by an attach and is taken by the system meanwhile'
 });
 
 describe('a disk that leaves while its users are looked at', () => {
-  /** As the kernel's guest answers: whoever asks for the users of a plug that has left is told that it has. */
+  /**
+   * As the kernel's guest answers: whoever asks for the users of a plug that has left is told that it has.
+   */
   async function make(meanwhile: (rig: Rig, volume: Volume) => Promise<unknown>) {
     const rig = await Rig.start();
     const volume = await rig.volume();

@@ -113,8 +113,8 @@ export class Rig {
   }
 
   /**
-   * A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance, which
-   * shows the serial of the volume or the one named.
+   * A data volume that has storage; attached where `vmId` says, with its disk in the guest of the appliance,
+   * which shows the serial of the volume or the one named.
    */
   async volume(
     fields: Partial<Volume> & { readonly mapped?: boolean; readonly serial?: string } = {},

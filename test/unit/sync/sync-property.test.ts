@@ -198,8 +198,8 @@ async function check(drawn: DrawnWorld): Promise<void> {
       (row !== 'none' || (inFlight && disk !== 'none')) &&
       (!listed || cloud === 'absent' || cloud === 'hidden'),
   );
-  // What says that CloudStack has it elsewhere is read once more, and so is what is to be exported; a denial counts
-  // only from a key that sees our VM.
+  // What says that CloudStack has it elsewhere is read once more, and so is what is to be exported; a denial
+  // counts only from a key that sees our VM.
   const again = real.drifts.filter(({ kind }) =>
     ['ghost-disk', 'stale-mapping', 'phantom-attach', 'size-mismatch'].includes(kind),
   );

@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { TurnGate } from '~/server/core/concurrency/turn-gate';
 import { LIMITS } from '~/server/core/limits';
 
-/** An event loop with its own time: in each round, what was asked for soon and the sleepers whose time has come. */
+/**
+ * An event loop with its own time: in each round, what was asked for soon and the sleepers
+ * whose time has come.
+ */
 class Loop {
   time = 0;
   rounds = 0;
@@ -113,7 +116,10 @@ describe('turns of the background', () => {
   });
 });
 
-/** What happens in a round: how long it takes, urgent work that begins, some that ends, turns that are asked for. */
+/**
+ * What happens in a round: how long it takes, urgent work that begins, some that ends, turns that are asked
+ * for.
+ */
 const rounds = fc.array(
   fc.record({
     ms: fc.oneof(
