@@ -110,8 +110,7 @@ export class Ownership {
     await this.loop;
     this.tenure = null;
     tenure?.over.abort();
-    await this.saving;
-    if (tenure) await this.save(tenure.engine.epoch.applianceId);
+    if (tenure) await this.saveLast(tenure.engine.epoch.applianceId);
     if (tenure) await this.parts.ledger.releaseLease(tenure.engine.epoch).catch(() => undefined);
     return drained;
   }
@@ -177,6 +176,12 @@ export class Ownership {
     });
   }
 
+  /** After one that is under way: of two at once the older could be the one that stays. */
+  private async saveLast(applianceId: string): Promise<void> {
+    await this.saving;
+    await this.save(applianceId);
+  }
+
   private async save(applianceId: string): Promise<void> {
     if (this.written) await this.parts.lastWritten?.save(applianceId, this.written);
   }
@@ -205,7 +210,7 @@ export class Ownership {
     if (this.stopping.signal.aborted && !over.signal.aborted) return;
     this.tenure = null;
     this.onChange('standby');
-    await this.save(epoch.applianceId);
+    await this.saveLast(epoch.applianceId);
   }
 
   /** Keeps the lease; also while the daemon drains. */
