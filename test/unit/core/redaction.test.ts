@@ -99,7 +99,7 @@ describe('what looks like a credential, registered or not', () => {
   it('takes linear time on texts made to be slow (quadratic time would not end)', () => {
     const redactor = createRedactor();
     const slow = ['x', 'a:', '://a:', ':@tcp', 'bearer ', 'token"  ', 'secret_'].map((part) =>
-      part.repeat(200_000),
+      part.repeat(50_000),
     );
     for (const text of slow) expect(redactor.redact(`${text} http://h @tcp(`)).toMatch(/@tcp\($/);
   });
