@@ -38,7 +38,7 @@ export class Conditions {
 
   constructor(
     private readonly clock: Clock,
-    private readonly onBegin: (condition: Condition) => void = () => {},
+    private readonly onBegin: (condition: Condition) => void,
   ) {}
 
   add(condition: Condition): void {
@@ -49,11 +49,9 @@ export class Conditions {
     this.onBegin(condition);
   }
 
-  /** All of them, or those of one kind, about one thing if it is named. */
-  clear(kind?: ConditionKind, id?: string): void {
-    this.holding = this.holding.filter(
-      (one) => kind !== undefined && (one.kind !== kind || (id !== undefined && one.id !== id)),
-    );
+  /** All of them, or those of one kind. */
+  clear(kind?: ConditionKind): void {
+    this.holding = this.holding.filter((one) => kind !== undefined && one.kind !== kind);
   }
 
   list(): readonly Condition[] {

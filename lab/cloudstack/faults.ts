@@ -119,7 +119,7 @@ export class Faults {
   /** How often each kind has struck. */
   readonly struck: Partial<Record<FaultKind, number>> = {};
 
-  constructor(private readonly onStrike: (fault: Fault) => void = () => {}) {}
+  constructor(private readonly onStrike: (fault: Fault) => void) {}
 
   add(fault: Fault): void {
     this.armed.push({ ...fault, left: fault.times ?? 1 });

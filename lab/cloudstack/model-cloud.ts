@@ -19,7 +19,6 @@ import { LIMITS } from '~/server/core/limits';
 import { type Absent, absent, type Evidence, seen, type Unknown, unknown } from '~/server/model/evidence';
 import { maxDataDisks } from './actions/disks';
 import { createSnapshot, deleteSnapshot, resizeVolume, revertSnapshot } from './actions/snapshots';
-import { CUSTOM_MAX_GIB, CUSTOM_MIN_GIB } from './actions/volumes';
 import type { CloudModel } from './model';
 import { asCloudError, ModelExchange } from './model-exchange';
 import { ApiError, type Job, type Snapshot, type Vm, type Volume } from './records';
@@ -42,20 +41,20 @@ export class ModelCloud implements Cloud {
   /** How far the clock that its answers show is ahead of ours, ms. */
   skewMs: number | null = null;
 
-  /** `account`: whose key it has; by default that of the appliance's account. */
+  /** Whose key it has. */
+  private readonly account: Account;
+
   constructor(
     private readonly model: CloudModel,
     private readonly clock: Clock,
-    private readonly account: Account = model.account,
   ) {
-    this.exchange = new ModelExchange(model, clock, account);
+    this.account = model.account;
+    this.exchange = new ModelExchange(model, clock, this.account);
   }
 
   capabilities(): Promise<CloudCapabilities> {
     return this.call('listCapabilities', () => ({
       version: '4.20.0.0',
-      customDiskMinGiB: CUSTOM_MIN_GIB,
-      customDiskMaxGiB: CUSTOM_MAX_GIB,
       mayExpungeVms: this.isRoot || this.model.parts.settings.userMayExpungeVm,
       mayExpungeVolumes: this.isRoot || this.model.parts.settings.userMayExpungeVolume,
       seesDestroyedVms: this.isRoot,
@@ -300,7 +299,6 @@ export class ModelCloud implements Cloud {
       size: volume.size,
       zoneId: volume.zoneId,
       zoneName: this.model.zones.find(({ id }) => id === volume.zoneId)?.name ?? null,
-      diskOfferingId: volume.diskOfferingId,
       vmId: shown?.id ?? null,
       vmName: shown?.name ?? null,
       vmState: shown?.state ?? null,
@@ -317,9 +315,9 @@ export class ModelCloud implements Cloud {
     return { id, name, volumeId, state, size, created: wholeSeconds(created), owner };
   }
 
-  private vm({ id, name, state, zoneId, hypervisor, created, accountId }: Vm): CloudVm {
+  private vm({ id, name, state, hypervisor, created, accountId }: Vm): CloudVm {
     const owner = this.owner(accountId);
-    return { id, name, state, zoneId, hypervisor, created: wholeSeconds(created), owner };
+    return { id, name, state, hypervisor, created: wholeSeconds(created), owner };
   }
 
   private owner(accountId: string): CloudOwner {

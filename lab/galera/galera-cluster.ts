@@ -82,12 +82,14 @@ export class GaleraCluster {
     await one.query(`GRANT ALL ON \`${name}\`.* TO '${USER}'@'%'`);
   }
 
-  async configureCloud(
-    cloud: { url: string; apiKey: string; secretKey: string; zoneId: string },
-    database = DATABASE,
-  ): Promise<void> {
+  async configureCloud(cloud: {
+    url: string;
+    apiKey: string;
+    secretKey: string;
+    zoneId: string;
+  }): Promise<void> {
     const [one] = this.nodes;
-    await one.query(OSSEA_CONFIGS, [], database);
+    await one.query(OSSEA_CONFIGS, [], DATABASE);
     const row = {
       name: 'lab',
       api_url: cloud.url,
@@ -97,7 +99,7 @@ export class GaleraCluster {
       is_active: 1,
       updated_at: new Date(),
     };
-    await one.query('INSERT INTO ossea_configs SET ?', [row], database);
+    await one.query('INSERT INTO ossea_configs SET ?', [row], DATABASE);
   }
 
   /** Every node is synced and sees all the others: only then may the next one be hurt. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { systemClock } from '~/server/core/clock';
 import type { Disk, SimulatedGuest } from './guest';
 import type { Qmp } from './qmp';
-import { reversed, type Shuffle } from './slots';
+import { reversed } from './slots';
 
 /** `pc` plugs straight into its PCI bus; `q35` needs a root port per disk, made when the machine starts. */
 export type MachineType = 'pc' | 'q35';
@@ -85,9 +85,9 @@ export class QmpGuest implements SimulatedGuest {
   }
 
   /** Another order for the next boot; the machine must be off. */
-  shuffle(shuffle: Shuffle = reversed): void {
+  shuffle(): void {
     if (this.qmp) throw new Error('the machine runs');
-    const order = shuffle(this.disks.map(({ disk }) => disk));
+    const order = reversed(this.disks.map(({ disk }) => disk));
     const busOf = new Map(this.disks.map(({ disk, bus }) => [disk, bus]));
     this.disks = order.map((disk, port) => ({ disk, port, bus: busOf.get(disk) ?? this.bus }));
   }

@@ -137,7 +137,6 @@ export interface CloudVolume {
   readonly size: number | null;
   readonly zoneId: string | null;
   readonly zoneName: string | null;
-  readonly diskOfferingId: string | null;
   /** The VM it is attached to, null = detached. */
   readonly vmId: string | null;
   readonly vmName: string | null;
@@ -171,7 +170,6 @@ export interface CloudVm {
   readonly name: string;
   /** Running, Stopped, Starting, Stopping, Destroyed, Expunging, … */
   readonly state: string;
-  readonly zoneId: string | null;
   readonly hypervisor: string | null;
   /** RFC 3339, to the second, as that of a volume. */
   readonly created: string | null;
@@ -194,8 +192,6 @@ export interface CloudDiskOffering {
 
 export interface CloudCapabilities {
   readonly version: string | null;
-  readonly customDiskMinGiB: number | null;
-  readonly customDiskMaxGiB: number | null;
   /** From CloudStack's capabilities: true for every administrator; null when it does not say. */
   readonly mayExpungeVms: boolean | null;
   /** Expunge, and recover from the trash. */

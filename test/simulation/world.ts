@@ -308,7 +308,7 @@ export class World {
         () =>
           `${name}  "${message}" ${JSON.stringify(fields, (_key, value) => (value instanceof Error ? messageOf(value) : value))}`,
       );
-    const logger: Logger = { debug: () => {}, info: say, warn: say, error: say, with: () => logger };
+    const logger: Logger = { debug: () => {}, info: say, warn: say, error: say };
     return logger;
   }
 

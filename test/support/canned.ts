@@ -262,7 +262,6 @@ export function cloudVolume(id: string, fields: Partial<CloudVolume> = {}): Clou
     size: 5368709120,
     zoneId: null,
     zoneName: 'zone-1',
-    diskOfferingId: null,
     vmId: APPLIANCE,
     vmName: 'oma',
     vmState: 'Running',

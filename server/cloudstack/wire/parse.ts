@@ -62,7 +62,6 @@ const volume = z
     size: optionalNumber,
     zoneid: text,
     zonename: text,
-    diskofferingid: text,
     virtualmachineid: text,
     vmname: text,
     vmstate: text,
@@ -83,7 +82,6 @@ const volume = z
       size: v.size || null,
       zoneId: v.zoneid,
       zoneName: v.zonename,
-      diskOfferingId: v.diskofferingid,
       vmId: v.virtualmachineid?.toLowerCase() ?? null,
       vmName: v.vmname,
       vmState: v.vmstate,
@@ -117,19 +115,16 @@ const snapshot = z
     }),
   );
 
-const vm = z
-  .object({ id, name: text, state: text, zoneid: text, hypervisor: text, created: date, ...owner })
-  .transform(
-    (v): CloudVm => ({
-      id: v.id.toLowerCase(),
-      name: v.name ?? '',
-      state: v.state ?? 'Unknown',
-      zoneId: v.zoneid,
-      hypervisor: v.hypervisor,
-      created: v.created,
-      owner: ownerOf(v),
-    }),
-  );
+const vm = z.object({ id, name: text, state: text, hypervisor: text, created: date, ...owner }).transform(
+  (v): CloudVm => ({
+    id: v.id.toLowerCase(),
+    name: v.name ?? '',
+    state: v.state ?? 'Unknown',
+    hypervisor: v.hypervisor,
+    created: v.created,
+    owner: ownerOf(v),
+  }),
+);
 const zone = z
   .object({ id, name: text, allocationstate: text })
   .transform(
@@ -206,8 +201,6 @@ export const capabilities = z
   .object({
     capability: z.object({
       cloudstackversion: text,
-      customdiskofferingminsize: optionalNumber,
-      customdiskofferingmaxsize: optionalNumber,
       allowuserexpungerecovervm: optionalBoolean,
       allowuserexpungerecovervolume: optionalBoolean,
       allowuserviewdestroyedvm: optionalBoolean,
@@ -216,8 +209,6 @@ export const capabilities = z
   .transform(
     ({ capability }): CloudCapabilities => ({
       version: capability.cloudstackversion,
-      customDiskMinGiB: capability.customdiskofferingminsize,
-      customDiskMaxGiB: capability.customdiskofferingmaxsize,
       mayExpungeVms: capability.allowuserexpungerecovervm,
       mayExpungeVolumes: capability.allowuserexpungerecovervolume,
       seesDestroyedVms: capability.allowuserviewdestroyedvm,

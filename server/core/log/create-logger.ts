@@ -72,14 +72,12 @@ export function createLogger(options: LoggerOptions): Logger {
     // consola drops repeated records; after a step back of the clock any other throttle would, too.
     throttle: Number.NEGATIVE_INFINITY,
   });
-  const at = (base: LogFields): Logger => ({
-    debug: (message, fields) => consola.debug(message, { ...base, ...fields }),
-    info: (message, fields) => consola.info(message, { ...base, ...fields }),
-    warn: (message, fields) => consola.warn(message, { ...base, ...fields }),
-    error: (message, fields) => consola.error(message, { ...base, ...fields }),
-    with: (fields) => at({ ...base, ...fields }),
-  });
-  return at({});
+  return {
+    debug: (message, fields = {}) => consola.debug(message, fields),
+    info: (message, fields = {}) => consola.info(message, fields),
+    warn: (message, fields = {}) => consola.warn(message, fields),
+    error: (message, fields = {}) => consola.error(message, fields),
+  };
 }
 
 /** Where lines go: whether people look at it, and its device and inode as JOURNAL_STREAM has them. */

@@ -1,5 +1,5 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
-import { type Clock, systemClock } from '../../core/clock';
+import { systemClock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import type { Logger } from '../../core/log/logger';
@@ -17,11 +17,11 @@ import { SchemaLock } from './schema-lock';
  * Brings the schema up to date, one process at a time; a schema that is up to date is only read. Returns the
  * migrations that ran. Throws DATABASE_UNAVAILABLE, also for a schema of a newer version.
  */
-export async function migrate(dsn: Dsn, logger: Logger, clock: Clock = systemClock): Promise<string[]> {
+export async function migrate(dsn: Dsn, logger: Logger): Promise<string[]> {
   try {
     const connection = await connect(dsn);
     try {
-      return await inTurn(connection, logger, clock);
+      return await inTurn(connection, logger);
     } finally {
       connection.destroy();
     }
@@ -73,7 +73,7 @@ async function allowEveryAlter(connection: Connection): Promise<void> {
 
 const UNKNOWN_VARIABLE = 1193;
 
-async function inTurn(connection: Connection, logger: Logger, clock: Clock): Promise<string[]> {
+async function inTurn(connection: Connection, logger: Logger): Promise<string[]> {
   const lock = new SchemaLock(connection);
   let said = '';
   while ((await missing(connection)).length > 0) {
@@ -86,7 +86,7 @@ async function inTurn(connection: Connection, logger: Logger, clock: Clock): Pro
     const holder = await lock.heldBy();
     if (holder !== said) logger.info('Another process is changing the schema', { holder });
     said = holder;
-    await clock.sleep(LIMITS.MIGRATION_LOOK_MS);
+    await systemClock.sleep(LIMITS.MIGRATION_LOOK_MS);
   }
   return [];
 }

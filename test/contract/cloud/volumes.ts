@@ -19,6 +19,7 @@ export function volumes(the: () => World): void {
       snapshotId: null,
     });
     const truth = world.model.volumes.find(({ id }) => id === volumeId);
+    expect(truth?.diskOfferingId).toBe(world.model.offerings[0]?.id);
     expect(shown(await world.cloud.readVolume(volumeId?.toUpperCase() ?? ''))).toEqual({
       id: volumeId,
       name: 'created',
@@ -27,7 +28,6 @@ export function volumes(the: () => World): void {
       size: 3 * GIB,
       zoneId: world.model.inventory.firstZone().id,
       zoneName: 'zone-1',
-      diskOfferingId: world.model.offerings[0]?.id,
       vmId: null,
       vmName: null,
       vmState: null,

@@ -241,7 +241,7 @@ function barrier(count: number): () => Promise<void> {
 function recorder(lines: string[]): Logger {
   const note = (message: string, fields?: object) =>
     void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
-  const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+  const logger: Logger = { debug: note, info: note, warn: note, error: note };
   return logger;
 }
 

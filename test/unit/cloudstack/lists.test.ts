@@ -200,7 +200,6 @@ describe('lists', () => {
       size: 5368709120,
       zoneId: '9',
       zoneName: null,
-      diskOfferingId: null,
       vmId: null,
       vmName: null,
       vmState: null,

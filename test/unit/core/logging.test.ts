@@ -104,20 +104,6 @@ describe('levels', () => {
 });
 
 describe('fields', () => {
-  it('with() adds to every line; the record itself has the last word', () => {
-    const { logger, lines } = capture({ format: 'json' });
-    const inner = logger.with({ operation_id: 'o1', step: 'a' }).with({ step: 'b' });
-    inner.info('x', { step: 'c' });
-    inner.info('y');
-    logger.info('z');
-    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-      { operation_id: 'o1', step: 'c' },
-      { operation_id: 'o1', step: 'b' },
-      { msg: 'z' },
-    ]);
-    expect(lines[2]).not.toContain('o1');
-  });
-
   it('cannot take the place of time, level and message', () => {
     expect(parsed({ level: 'error', msg: 'forged', time: 'never' })).toEqual({
       time: new Date(AT).toISOString(),
@@ -334,7 +320,7 @@ describe('the canary: a registered secret is in no output', () => {
     (format, level) => {
       for (const secret of ['canary-Tweet-4711', 'Ca/na+ry==', 'ca"na\\ry\n4711', 'kanarienvögel 💾 4711']) {
         const { logger, lines } = capture({ format, level, secret });
-        logger.with({ bound: secret }).error(`message ${secret}`, everywhere(secret));
+        logger.error(`message ${secret}`, everywhere(secret));
         const output = lines.join('\n');
         expect(output).toContain('***');
         for (const form of formsOf(secret)) expect(output).not.toContain(form);

@@ -39,7 +39,6 @@ function resolve(reference: string, { volumes, hidden = [], sees = true }: World
                   id,
                   name: 'oma',
                   state: 'Running',
-                  zoneId: null,
                   hypervisor: null,
                   created: null,
                   owner: volumes[0]?.owner ?? NOBODY,

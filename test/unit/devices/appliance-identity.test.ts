@@ -14,7 +14,6 @@ const B = 'bbbbbbbb-2222-4222-8222-bbbbbbbbbbbb';
 const VM = {
   name: 'appliance',
   state: 'Running',
-  zoneId: null,
   hypervisor: 'KVM',
   created: null,
   owner: { projectId: null, account: 'ours', domainId: null },

@@ -53,7 +53,6 @@ function recorder() {
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: () => logger,
   };
   return { logger, lines };
 }

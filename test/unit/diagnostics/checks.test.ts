@@ -30,8 +30,6 @@ const OWNER: CloudOwner = { projectId: null, account: 'migration', domainId: 'd1
 const PROJECT: CloudOwner = { projectId: 'p1', account: null, domainId: null };
 const CAPABLE: CloudCapabilities = {
   version: '4.20.0.0',
-  customDiskMinGiB: 1,
-  customDiskMaxGiB: 1024,
   mayExpungeVms: true,
   mayExpungeVolumes: true,
   seesDestroyedVms: true,
@@ -41,7 +39,6 @@ const vm = (owner: CloudOwner): CloudVm => ({
   id: 'vm',
   name: 'appliance',
   state: 'Running',
-  zoneId: null,
   hypervisor: 'KVM',
   created: null,
   owner,

@@ -12,7 +12,6 @@ function errorLog(): { readonly logger: Logger; readonly lines: [string, LogFiel
   const logger: Logger = {
     ...silentLogger,
     error: (message, fields = {}) => void lines.push([message, fields]),
-    with: () => logger,
   };
   return { logger, lines };
 }

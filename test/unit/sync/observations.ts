@@ -22,7 +22,6 @@ export function volume(fields: Partial<CloudVolume> = {}): CloudVolume {
     size: 5 * GIB,
     zoneId: null,
     zoneName: null,
-    diskOfferingId: null,
     vmId: APPLIANCE,
     vmName: 'appliance',
     vmState: 'Running',
