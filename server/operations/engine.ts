@@ -254,7 +254,11 @@ export class Engine implements OtherRuns {
   /** `claimed`: the journal of one that was just claimed; null: it is resumed. */
   private launch(operation: RunnableOperation, claimed: readonly JournalEntry[] | null): void {
     const { parts, epoch, steps } = this;
-    const run = new OperationRun(parts, epoch, this, steps, operation, this.stopping.signal, claimed);
+    const run = new OperationRun(
+      { parts, epoch, steps, otherRuns: this, signal: this.stopping.signal },
+      operation,
+      claimed,
+    );
     const ended = this.execute(run, claimed === null)
       .catch((error: unknown) => this.runFailed(run, error))
       .finally(() => {

@@ -21,6 +21,12 @@ export interface Waiting {
   readonly nextAttemptAt: number | null;
 }
 
+/** A change as a run makes it; where in the journal it goes, and when, its record knows. */
+export type NewChange = Omit<OperationChange, 'at' | 'after' | 'journal'>;
+
+/** What a change waits for. */
+export type WaitsFor = 'database' | 'database-and-volume';
+
 /** What actions use of the run that performs them. Implemented by OperationRun (./run.ts). */
 export interface RunContext {
   readonly parts: EngineParts;
@@ -38,10 +44,7 @@ export interface RunContext {
    * Writes a change, waiting while the database is away, and applies it in memory. A change that names the
    * volume of the operation waits for its turn on that volume, or with `database` throws VOLUME_BUSY.
    */
-  record(
-    change: Omit<OperationChange, 'at' | 'after'>,
-    waitsFor?: 'database' | 'database-and-volume',
-  ): Promise<JournalEntry[]>;
+  record(change: NewChange, waitsFor?: WaitsFor): Promise<JournalEntry[]>;
   /**
    * Journals what was seen, and lets the run go on meanwhile: a run that finds no such entry sees it again.
    * The next change waits for it, and so does whatever changes the world (`written`). `volumeId`: the volume

@@ -1,9 +1,8 @@
-import { backOffMs, jitteredBackOffMs } from '../../core/back-off';
+import { jitteredBackOffMs } from '../../core/back-off';
 import { sleepUntilAny } from '../../core/clock';
-import { DaemonError, type ErrorCode } from '../../core/errors';
+import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
-import { changedOperation } from '../../model/changed-operation';
-import { type Epoch, mayRepeat } from '../../model/ledger';
+import type { Epoch } from '../../model/ledger';
 import type { OperationChange } from '../../model/ledger-writes';
 import type {
   Caller,
@@ -15,30 +14,38 @@ import type {
   TerminalStatus,
 } from '../../model/operation';
 import type { Action } from '../action';
-import type { ActiveSteps } from '../active-steps';
 import { decide } from '../decide';
 import type { Facts, Guards } from '../decision';
 import { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
 import { logEnd } from './log-end';
+import { OperationRecord, type RecordParts } from './operation-record';
 import { callOf, reactionTo } from './patience';
-import type { RunContext, Waiting } from './run-context';
+import type { NewChange, RunContext, Waiting, WaitsFor } from './run-context';
 
 const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
-const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
+
+/** What a run needs beside its operation; the same for all runs of an engine. */
+export interface RunParts extends RecordParts {
+  readonly parts: EngineParts;
+  readonly otherRuns: OtherRuns;
+}
 
 /**
  * One operation being executed: the loop of "decide, then act". All state that matters is in the journal: a
  * run that dies at any await is continued from there by another run.
  */
 export class OperationRun implements RunContext {
-  operation: RunnableOperation;
+  readonly parts: EngineParts;
+  readonly epoch: Epoch;
+  readonly otherRuns: OtherRuns;
+  readonly signal: AbortSignal;
   /** Why this run must not go on: somebody has to look at its journal. */
   held: string | null = null;
-  journal = new Journal([]);
   facts: Facts = {};
   waiting: Waiting | null = null;
+  private readonly stored: OperationRecord;
   private journalRead = false;
   private disksPermitted = false;
   /** `next`: once its next call has had its turn. */
@@ -50,25 +57,28 @@ export class OperationRun implements RunContext {
   private readonly stages = new Map<string, number>();
   /** Ends the pause between two tries. */
   private wake = new AbortController();
-  /** By step: when this run journaled its first intent (monotonic ms). */
-  private readonly intendedAt = new Map<string, number>();
-  /** The row may say that this operation waits. */
-  private waitIsStored: boolean;
-  /** The writes of `noteSeen`, one after the other; a change waits for them. */
-  private pendingNotes: Promise<void> = Promise.resolve();
 
   constructor(
-    readonly parts: EngineParts,
-    readonly epoch: Epoch,
-    readonly otherRuns: OtherRuns,
-    private readonly steps: ActiveSteps,
+    private readonly own: RunParts,
     operation: RunnableOperation,
-    readonly signal: AbortSignal,
     /** Of one that was just claimed; null: it has to be read. */
-    private readonly claimed: readonly JournalEntry[] | null = null,
+    private readonly claimed: readonly JournalEntry[] | null,
   ) {
-    this.operation = operation;
-    this.waitIsStored = operation.waitReason !== null || operation.nextAttemptAt !== null;
+    this.parts = own.parts;
+    this.epoch = own.epoch;
+    this.otherRuns = own.otherRuns;
+    this.signal = own.signal;
+    this.stored = new OperationRecord(own, operation, (waiting) => {
+      this.waiting = waiting;
+    });
+  }
+
+  get operation(): RunnableOperation {
+    return this.stored.operation;
+  }
+
+  get journal(): Journal {
+    return this.stored.journal;
   }
 
   /**
@@ -76,8 +86,8 @@ export class OperationRun implements RunContext {
    * errors.
    */
   async toTheEnd(): Promise<Operation | null> {
-    if (this.claimed === null) await this.readJournal();
-    else this.begin(this.claimed);
+    const entries = this.claimed ?? (await this.stored.readJournal());
+    if (entries !== null) this.begin(entries);
     if (this.held !== null) return null;
     while (!this.signal.aborted) {
       const action = decide({
@@ -96,12 +106,7 @@ export class OperationRun implements RunContext {
 
   /** A cancel that the ledger has noted: honoured before the next effect, and at once while the run waits. */
   noteCancel(caller: Caller | null): void {
-    const { cancelRequested, cancelRequestedBy } = this.operation;
-    this.operation = {
-      ...this.operation,
-      cancelRequested: true,
-      cancelRequestedBy: cancelRequested ? cancelRequestedBy : caller,
-    };
+    this.stored.noteCancel(caller);
     this.wake.abort();
     this.wake = new AbortController();
   }
@@ -127,22 +132,12 @@ export class OperationRun implements RunContext {
   }
 
   intendedMonotonic(step: string): number | null {
-    return this.intendedAt.get(step) ?? null;
-  }
-
-  private async readJournal(): Promise<void> {
-    for (let attempt = 1; !this.signal.aborted; attempt += 1) {
-      try {
-        return this.begin(await this.steps.use(() => this.parts.ledger.readJournal(this.operation.id)));
-      } catch (error) {
-        await this.waitForDatabase(error, attempt);
-      }
-    }
+    return this.stored.intendedMonotonic(step);
   }
 
   /** The claim writes the second entry of a journal, which is published here, when the run begins. */
   private begin(entries: readonly JournalEntry[]): void {
-    this.journal = new Journal(entries);
+    this.stored.journal = new Journal(entries);
     this.held = this.journal.unreadable;
     this.journalRead = true;
     const [, claimed, later] = entries;
@@ -251,7 +246,7 @@ export class OperationRun implements RunContext {
         next_attempt_ms: nextAttemptAt === null ? null : nextAttemptAt - this.parts.clock.now(),
       });
     // The wait is persisted for readers only, so a database that is away must not disturb it.
-    await this.tryRecord({
+    await this.stored.tryToWrite({
       entries: said
         ? []
         : [{ step, state: 'waiting', data: { reason, attempt, next_attempt_at: nextAttemptAt } }],
@@ -259,106 +254,21 @@ export class OperationRun implements RunContext {
     });
   }
 
-  /**
-   * Writes a change and applies it in memory. While the database is away it tries again: the change reports
-   * what has already happened, and without it the next run would have to ask CloudStack again.
-   */
-  async record(
-    change: Omit<OperationChange, 'at' | 'after'>,
-    waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',
-  ): Promise<JournalEntry[]> {
-    return this.untilWritten(() => this.append(change), waitsFor);
-  }
-
-  /**
-   * Repeats a write while the database is away, and unless told otherwise while another
-   * operation has the volume.
-   */
-  private async untilWritten<T>(
-    write: () => Promise<T>,
-    waitsFor: 'database' | 'database-and-volume' = 'database-and-volume',
-  ): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await write();
-      } catch (error) {
-        const isBusy = error instanceof DaemonError && error.code === 'VOLUME_BUSY';
-        if (isBusy && waitsFor === 'database') throw error;
-        await this.waitForDatabase(error, attempt);
-      }
-    }
-  }
-
-  /** Sleeps while the database is away; rethrows every other error, and any once the engine stops. */
-  private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
-    if (!mayRepeat(error) || this.signal.aborted) throw error;
-    this.waiting = { step: 'journal', reason: error.message, attempt, nextAttemptAt: null };
-    this.parts.logger.warn('Operation waits for the database', {
-      operation_id: this.operation.id,
-      attempt,
-      error,
-    });
-    await this.parts.clock.sleep(backOffMs(DATABASE_RETRIES, attempt), this.signal);
-  }
-
-  private async tryRecord(change: Omit<OperationChange, 'at' | 'after'>): Promise<void> {
-    try {
-      await this.append(change);
-    } catch (error) {
-      if (!(error instanceof DaemonError) || error.code !== 'DATABASE_UNAVAILABLE') throw error;
-    }
-  }
-
-  private async append(wanted: Omit<OperationChange, 'at' | 'after'>): Promise<JournalEntry[]> {
-    await this.written();
-    const change = this.changeOf(wanted);
-    const entries = await this.write(change);
-    for (const { step, state } of entries)
-      if (state === 'intent' && this.journal.firstIntent(step) === null)
-        this.intendedAt.set(step, this.parts.clock.monotonic());
-    this.journal = this.journal.with(entries);
-    return entries;
+  record(change: NewChange, waitsFor?: WaitsFor): Promise<JournalEntry[]> {
+    return this.stored.write(change, waitsFor);
   }
 
   noteSeen(entry: NewJournalEntry, volumeId?: string): void {
-    const made = volumeId === undefined ? {} : { volumeId };
-    const change = this.changeOf({ entries: [entry], ...made, waiting: null });
-    // Its number in the feed is not known yet; nothing is decided by it.
-    const place = { id: 0, operationId: this.operation.id, sequence: change.after + 1, at: change.at };
-    this.journal = this.journal.with([{ ...place, ...entry }]);
-    this.pendingNotes = this.pendingNotes.then(async () => {
-      await this.untilWritten(() => this.write(change));
-    });
-    // Whoever waits for it hears of it.
-    this.pendingNotes.catch(() => {});
+    this.stored.noteSeen(entry, volumeId);
   }
 
   written(): Promise<void> {
-    return this.pendingNotes;
-  }
-
-  private changeOf(wanted: Omit<OperationChange, 'at' | 'after'>): OperationChange {
-    const { waiting, ...others } = wanted;
-    // The end of a wait that the row does not know of is not written: nearly every step would write its row.
-    const change: typeof wanted = waiting === null && !this.waitIsStored ? others : wanted;
-    if (change.waiting) this.waitIsStored = true;
-    const { entries: journal, lastSequence: after } = this.journal;
-    return { ...change, after, journal, at: this.parts.clock.now() };
-  }
-
-  private async write(change: OperationChange): Promise<JournalEntry[]> {
-    const { ledger, events } = this.parts;
-    const entries = await this.steps.use(() => ledger.append(this.epoch, this.operation.id, change));
-    if (change.waiting === null) this.waitIsStored = false;
-    // Of an earlier try whose answer was lost, when that was written.
-    this.operation = changedOperation(this.operation, { ...change, at: entries.at(-1)?.at ?? change.at });
-    events.publish(entries);
-    return entries;
+    return this.stored.written();
   }
 
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T> {
-    return this.steps.use(() => {
+    return this.own.steps.use(() => {
       if (this.ahead === 'next') this.ahead = 'yes';
       return work();
     }, this.ahead === 'yes');
