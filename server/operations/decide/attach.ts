@@ -10,7 +10,7 @@ import { type Action, type Done, done, giveUp } from '../action';
 import type { DeviceFact, FullVm, Situation } from '../decision';
 import { endFailed } from './failure';
 import { lookAgain } from './look-again';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import {
   doubtOldPlug,
@@ -79,7 +79,9 @@ function attachResponse(goal: AttachGoal, result: Attached): JsonObject {
  */
 export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> {
   const state = s.journal.mutation(STEP);
-  if (state.at === 'intended' || state.at === 'accepted') return attachCall(s, goal);
+  const { volumeId, vmId, deviceId } = goal;
+  if (state.at === 'intended' || state.at === 'accepted')
+    return follow(s, STEP, state, { name: 'attachVolume', volumeId, vmId, deviceId });
   const { device, volume: shown } = s.facts;
   // That it is out of sight by now takes nothing from what the guest has shown.
   if (device && device.kind !== 'found' && shown?.kind === 'unknown')
@@ -113,7 +115,7 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
   if (pause) return pause;
   const ghost = waitForGhost(s, goal);
-  if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? attachCall(s, goal);
+  if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? intend(s, STEP, about(goal));
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
@@ -132,13 +134,6 @@ function detachedSince(s: Situation, { id, state }: CloudVolume): Action {
 
 function about(goal: AttachGoal): JsonObject {
   return { volume_id: goal.volumeId, vm_id: goal.vmId, device_id: goal.deviceId };
-}
-
-function attachCall(s: Situation, goal: AttachGoal): Action | Done<Attached> {
-  const { volumeId, vmId, deviceId } = goal;
-  const step = mutate(s, STEP, { name: 'attachVolume', volumeId, vmId, deviceId }, about(goal));
-  // `attach` judges an ended try by reading the volume back.
-  return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
 }
 
 /**

@@ -10,7 +10,7 @@ import { type AttachGoal, attach, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { detachedBefore, endFailed, hasEndedWell, openCall } from './failure';
 import { lookAgain } from './look-again';
-import { intend, isTriedEnough, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
+import { follow, intend, isTriedEnough, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
@@ -166,10 +166,8 @@ function waitForAppliance(s: Situation<'cleanup'>, vmId: string): Action | null 
 function stopVm(s: Situation<'cleanup'>): Action | null {
   const vmId = s.operation.request.test_vm_id;
   const state = s.journal.mutation('stop-vm');
-  if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, 'stop-vm', { name: 'stopVirtualMachine', vmId }, { vm_id: vmId });
-    return step.do === 'done' ? { do: 'read-vm', vmId } : step;
-  }
+  if (state.at === 'intended' || state.at === 'accepted')
+    return follow(s, 'stop-vm', state, { name: 'stopVirtualMachine', vmId });
   const known = knownVolume(s, s.operation.request.volume_id);
   if (known.do !== 'done') return known;
   // The VM has to be stopped only if it has the disk.
@@ -232,12 +230,8 @@ function removeVm(s: Situation<'cleanup'>): Action | Done<Removed> {
       return { do: 'intend', step: 'destroy-vm', data: { vm_id: vmId, expunge: false } };
     return judgeRemoval(s, vmId, state);
   }
-  if (state.at !== 'none') {
-    const command = { name: 'destroyVirtualMachine', vmId, expunge } as const;
-    const step = mutate(s, 'destroy-vm', command, { vm_id: vmId });
-    return step.do === 'done' ? { do: 'read-vm', vmId } : step;
-  }
-  return beginRemoval(s, vmId);
+  if (state.at === 'none') return beginRemoval(s, vmId);
+  return follow(s, 'destroy-vm', state, { name: 'destroyVirtualMachine', vmId, expunge });
 }
 
 /** A VM is removed only while it is seen, and its disks too, and none of them would outlive it. */

@@ -7,7 +7,7 @@ import { type Action, giveUp } from '../action';
 import type { Offer, Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
-import { failureCode, failureMessage, intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { failureCode, failureMessage, follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume } from './volume';
 
 const STEP = 'create-volume';
@@ -26,9 +26,9 @@ export function decideCreate(s: Situation<'create'>): Action {
   const checked = s.journal.done('check');
   if (!checked) return check(s);
 
-  const step = mutate(s, STEP, commandOf(s.operation, checked));
-  if (step.do !== 'done') return step;
-  const end = step.result;
+  const end = s.journal.mutation(STEP);
+  if (end.at === 'none') return intend(s, STEP);
+  if (end.at !== 'ended') return follow(s, STEP, end, commandOf(s.operation, checked));
   const { volumeId, outcome } = end;
   if (volumeId === null) {
     const mayHaveMade = outcome === 'ok' || outcome === 'unknown';

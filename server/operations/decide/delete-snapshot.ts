@@ -7,7 +7,7 @@ import { type Action, type Done, done, giveUp } from '../action';
 import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { lookAgain } from './look-again';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead } from './volume';
 
 const STEP = 'delete-snapshot';
@@ -22,10 +22,8 @@ export function decideDeleteSnapshot(s: Situation<'delete-snapshot'>): Action {
   const { failing } = s.journal;
   if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
-  if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, { name: 'deleteSnapshot', volumeId, snapshotId });
-    return step.do === 'done' ? { do: 'read-snapshot', snapshotId } : step;
-  }
+  if (call.at === 'intended' || call.at === 'accepted')
+    return follow(s, STEP, call, { name: 'deleteSnapshot', volumeId, snapshotId });
   const about = { volume_id: volumeId, snapshot_id: snapshotId };
   if (call.at === 'ended') {
     if (saysSnapshotDestroyed(call.text)) return deleted(s, true);

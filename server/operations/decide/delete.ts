@@ -7,7 +7,7 @@ import type { Situation } from '../decision';
 import type { EndedTry, MutationState } from '../journal';
 import { type DetachGoal, detach, undoDetach } from './detach';
 import { detachedBefore, endFailed, openCall } from './failure';
-import { failureMessage, intend, mutate, tryAgainOrGiveUp, verdictOf } from './mutation';
+import { failureMessage, follow, intend, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'delete-volume';
@@ -65,10 +65,7 @@ function refuseProtected(volumeId: string): Action {
 
 function deleteDetached(s: Situation<'delete'>, volumeId: string, call: MutationState): Action {
   const command = commandOf(s, volumeId);
-  if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, command);
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (call.at === 'intended' || call.at === 'accepted') return follow(s, STEP, call, command);
   if (call.at === 'ended' && (call.text === GONE || s.journal.removalProof !== null))
     return deleted(s, volumeId, true);
   const proven = call.at === 'ended' && call.outcome === 'ok';

@@ -7,7 +7,7 @@ import type { DiskUse, IgnoredUsers, Policy, Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { intentOf, plugData } from './intent';
 import { lookAgain } from './look-again';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
 import {
@@ -80,10 +80,8 @@ export function decideDetach(s: Situation<'detach'>): Action {
 export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> {
   const { volumeId } = goal;
   const state = s.journal.mutation(STEP);
-  if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, STEP, { name: 'detachVolume', volumeId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (state.at === 'intended' || state.at === 'accepted')
+    return follow(s, STEP, state, { name: 'detachVolume', volumeId });
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (s.facts.mapping === undefined) return { do: 'read-mapping', volumeId };

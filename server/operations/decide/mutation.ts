@@ -8,7 +8,7 @@ import {
 import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { CANCELLED_UNCHANGED, callerNames, type JsonObject } from '../../model/operation';
-import { type Action, type Done, done, giveUp, isSynchronous, type Mutation } from '../action';
+import { type Action, giveUp, isSynchronous, type Mutation } from '../action';
 import type { Situation } from '../decision';
 import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
@@ -17,25 +17,23 @@ import { permit } from './permit';
 import { doubtOldPlug, doubtOldRun } from './volume';
 
 type Intended = Extract<MutationState, { at: 'intended' }>;
+type Accepted = Extract<MutationState, { at: 'accepted' }>;
 
 /**
  * The protocol of one CloudStack mutation: intent with a job id → send → job → end. After a lost reply the
  * job is queried first: known → wait for it; denied → query again until the denial is believed. Sending again
  * *under the same job id* is safe then, because CloudStack accepts a job id only once.
  *
- * `about` records in the intent what the call is about (VM, plug, force): the guards of every send are
- * compared with it. Returns the end of the latest try, or the next action towards it.
+ * This leads a try that was intended to its end; `intend` begins it, and what its end means is the
+ * operation's to judge.
  */
-export function mutate(
+export function follow(
   s: Situation,
   step: MutationStep,
+  state: Intended | Accepted,
   command: Mutation,
-  about: JsonObject = {},
-): Action | Done<EndedTry> {
-  const state = s.journal.mutation(step);
+): Action {
   switch (state.at) {
-    case 'none':
-      return intend(s, step, about);
     case 'intended':
       return isSynchronous(command)
         ? resumeSynchronous(s, step, state, command)
@@ -48,8 +46,6 @@ export function mutate(
         vmId: 'vmId' in command ? command.vmId : intentOf(s.journal.intent(step), false).vmId,
         volumeId: 'volumeId' in command ? command.volumeId : null,
       };
-    case 'ended':
-      return done(state);
     default:
       return state satisfies never;
   }
@@ -169,7 +165,10 @@ function isCancelled(s: Pick<Situation, 'operation' | 'journal'>): boolean {
   return s.operation.cancelRequested && !s.journal.hasEffect && !s.journal.failing;
 }
 
-/** Begins a new try; a cancel is honoured while nothing has had an effect. */
+/**
+ * Begins a new try; a cancel is honoured while nothing has had an effect. `about` says what the call is about
+ * (VM, plug, force): the guards of every send are compared with it.
+ */
 export function intend(s: Situation, step: MutationStep, about: JsonObject = {}): Action {
   return isCancelled(s) ? endCancelled(s) : { do: 'intend', step, data: about };
 }

@@ -4,7 +4,7 @@ import { type Action, giveUp } from '../action';
 import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { lookAgain } from './look-again';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'recover-volume';
@@ -18,10 +18,8 @@ export function decideRecover(s: Situation<'recover'>): Action {
   const { failing } = s.journal;
   if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
-  if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, { name: 'recoverVolume', volumeId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (call.at === 'intended' || call.at === 'accepted')
+    return follow(s, STEP, call, { name: 'recoverVolume', volumeId });
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   const details = { volume_id: volumeId };

@@ -6,7 +6,7 @@ import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { lookAgain } from './look-again';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, presentVolume, waitWhileBusy, whyUnseen } from './volume';
 
 const STEP = 'resize-volume';
@@ -23,10 +23,8 @@ export function decideResize(s: Situation<'resize'>): Action {
   if (failing) return endFailed(failing, openCall(s, STEP));
   const sizeGiB = wholeGiB(size);
   const call = s.journal.mutation(STEP);
-  if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, { name: 'resizeVolume', volumeId, sizeGiB });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (call.at === 'intended' || call.at === 'accepted')
+    return follow(s, STEP, call, { name: 'resizeVolume', volumeId, sizeGiB });
   const unseen = call.at === 'ended' && call.outcome === 'ok' ? whyUnseen(s, volumeId) : null;
   if (unseen !== null) return completeUnseen(s, unseen);
   const present = presentVolume(s, volumeId);

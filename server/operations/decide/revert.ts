@@ -6,7 +6,7 @@ import { knownSnapshot, waitForSnapshot } from './delete-snapshot';
 import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { plugData } from './intent';
-import { failureCode, intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { failureCode, follow, intend, tryAgainOrGiveUp } from './mutation';
 import { presentVolume, waitWhileBusy, whyUnseen } from './volume';
 
 const STEP = 'revert-volume';
@@ -22,10 +22,8 @@ export function decideRevert(s: Situation<'revert'>): Action {
   const { failing } = s.journal;
   if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
-  if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, { name: 'revertSnapshot', volumeId, snapshotId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (call.at === 'intended' || call.at === 'accepted')
+    return follow(s, STEP, call, { name: 'revertSnapshot', volumeId, snapshotId });
   if (call.at === 'ended' && call.outcome === 'refused' && !call.settled)
     return tryAgainOrGiveUp(s, STEP, call, 'revert');
   const unseen = call.at === 'ended' && !call.settled ? whyUnseen(s, volumeId) : null;

@@ -6,7 +6,7 @@ import { type Action, giveUp } from '../action';
 import type { Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
-import { intend, mutate, tryAgainOrGiveUp } from './mutation';
+import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead, mayHaveWorked, presentVolume, waitWhileBusy } from './volume';
 
 const STEP = 'create-snapshot';
@@ -24,12 +24,8 @@ export function decideSnapshot(s: Situation<'snapshot'>): Action {
   if (failing) return endFailed(failing, openCall(s, STEP));
   const call = s.journal.mutation(STEP);
   if (call.at === 'intended' || call.at === 'accepted') {
-    const step = mutate(s, STEP, {
-      name: 'createSnapshot',
-      volumeId,
-      snapshotName: ownSnapshotName(s.operation),
-    });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
+    const snapshotName = ownSnapshotName(s.operation);
+    return follow(s, STEP, call, { name: 'createSnapshot', volumeId, snapshotName });
   }
   if (call.at === 'ended') return judge(s, call);
   const volume = presentVolume(s, volumeId);

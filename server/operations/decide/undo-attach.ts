@@ -3,7 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done } from '../action';
 import type { Situation } from '../decision';
 import { plugData } from './intent';
-import { mutate } from './mutation';
+import { follow } from './mutation';
 import { samePlug } from './permit-parts';
 import { doubtTheRead } from './volume';
 
@@ -69,10 +69,8 @@ export function undoAttach(s: Situation, goal: Connection): Action | Done<string
 function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   const { volumeId, vmId } = goal;
   const state = s.journal.mutation(UNDO);
-  if (state.at === 'intended' || state.at === 'accepted') {
-    const step = mutate(s, UNDO, { name: 'detachVolume', volumeId });
-    return step.do === 'done' ? { do: 'read-volume', volumeId } : step;
-  }
+  if (state.at === 'intended' || state.at === 'accepted')
+    return follow(s, UNDO, state, { name: 'detachVolume', volumeId });
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   if (volume.kind === 'absent' || (volume.kind === 'seen' && volume.value.vmId !== vmId)) return done([]);

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import { cancelled, failureMessage, mutate, tryAgainOrGiveUp } from '~/server/operations/decide/mutation';
+import type { Action, Mutation } from '~/server/operations/action';
+import { cancelled, failureMessage, follow, tryAgainOrGiveUp } from '~/server/operations/decide/mutation';
 import { doubtOldPlug, doubtOldRun, doubtTheRead, knownVolume } from '~/server/operations/decide/volume';
-import type { Guards } from '~/server/operations/decision';
+import type { Guards, Situation } from '~/server/operations/decision';
 import type { MutationState, MutationStep } from '~/server/operations/journal';
 import { ATTACHED_AT, detach, LATER, revert } from './mutations';
 import { MINUTE_MS, Rig } from './rig';
@@ -30,6 +31,13 @@ type Given = NonNullable<Parameters<typeof situation>[2]>;
 /** After these entries of a detach, or of another step. */
 function situated(steps: readonly Step[], given: Omit<Given, 'steps'> = {}) {
   return situation('detach', request, { ...given, steps });
+}
+
+/** What is done next of a try of this step that has not ended. */
+function resume(s: Situation, step: MutationStep, command: Mutation): Action {
+  const state = s.journal.mutation(step);
+  if (state.at === 'none' || state.at === 'ended') throw new Error(`the try is at ${state.at}`);
+  return follow(s, step, state, command);
 }
 
 /** `tries` tries of this step, of which the last has ended so. */
@@ -128,7 +136,7 @@ describe('after a try that has ended without its effect', () => {
 
 describe('the answer of a call is lost', () => {
   const resumed = (found: 'absent' | 'forgotten' | 'denied', command = detach) =>
-    mutate(situated([[STEP, 'intent', first]], { facts: { job: { jobId: 'j', found } } }), STEP, command);
+    resume(situated([[STEP, 'intent', first]], { facts: { job: { jobId: 'j', found } } }), STEP, command);
 
   it('and CloudStack has no such job: it is sent again, after its guards', () => {
     expect(resumed('denied')).toMatchObject({ do: 'back-off', forget: ['job'] });
@@ -144,7 +152,7 @@ describe('the answer of a call is lost', () => {
 
 describe('while its guards say "not now"', () => {
   const next = (looked: Partial<Guards>, elapsed: Record<string, number> = {}) =>
-    mutate(
+    resume(
       situated([[STEP, 'intent', first]], {
         facts: { unsent: 'j', guards: { ...guards(looked), jobId: 'j' } },
         elapsed,
@@ -251,7 +259,7 @@ describe('a look that contradicts what this operation has done', () => {
     const running = guards({ vm: seenVm({ state: 'Running' }) });
     const s = situated(steps, { facts: { unsent: 'j', guards: { ...running, jobId: 'j' } } });
     const destroy = { name: 'destroyVirtualMachine', vmId: OTHER_VM, expunge: true } as const;
-    expect(mutate(s, 'destroy-vm', destroy)).toMatchObject({
+    expect(resume(s, 'destroy-vm', destroy)).toMatchObject({
       do: 'record',
       state: 'refused',
       data: { withheld: 'VM_NOT_STOPPED' },
