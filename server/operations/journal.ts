@@ -202,6 +202,11 @@ export class Journal {
     return entry ? textOr(entry.data.text, '') : null;
   }
 
+  /** The entry that says that CloudStack has accepted this job; null when there is none. */
+  accepted(jobId: string): JournalEntry | null {
+    return this.entries.find(({ state, data }) => state === 'accepted' && data.job_id === jobId) ?? null;
+  }
+
   /** The intent of the first try of this step. */
   firstIntent(step: string): JournalEntry | null {
     return this.entries.find((entry) => entry.step === step && entry.state === 'intent') ?? null;

@@ -15,7 +15,7 @@ import { attachedHere, sharingSerial } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import { otherAttaches, underWay } from './other-attaches';
-import type { RunContext } from './run-context';
+import { ageOf, type RunContext } from './run-context';
 import { stillComing } from './vm-disks';
 
 /** The volumes whose disks should be in the guest. */
@@ -189,12 +189,8 @@ function worldOf(run: RunContext, volume: CloudVolume, snapshot: DeviceSnapshot,
  * none.
  */
 function submittedAt(run: RunContext): number | null {
-  const intended = run.intendedMonotonic('attach-volume');
   const intent = run.journal.firstIntent('attach-volume');
-  if (intent === null) return null;
-  // The wall clock may have been set meanwhile; only after a restart there is nothing better.
-  if (intended !== null) return intended;
-  return run.parts.clock.monotonic() - Math.max(0, run.parts.clock.now() - intent.at);
+  return intent && run.parts.clock.monotonic() - ageOf(run, intent);
 }
 
 function asJson({ path, serial, size, diskseq, verdict }: Considered): JsonObject {

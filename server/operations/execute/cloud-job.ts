@@ -6,7 +6,7 @@ import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../action';
 import type { MutationStep } from '../journal';
 import { askForJob, stillBusy } from './open-jobs';
-import type { RunContext } from './run-context';
+import { ageOf, type RunContext } from './run-context';
 
 /**
  * Waits for a job to end and journals how it ended. A deadline ends the operation, never the job: without a
@@ -42,7 +42,9 @@ async function pollUntilEnded(
   const { clock } = run.parts;
   const begun = clock.monotonic();
   const pause = pauseBetweenPolls(run, first, bell);
-  run.waiting = { step, reason: `CloudStack job ${jobId} is running`, attempt: 0, nextAttemptAt: null };
+  const accepted = run.journal.accepted(jobId);
+  const reason = `CloudStack job ${jobId} is running`;
+  run.waiting = { step, reason, attempt: 0, nextAttemptAt: null };
   // A job behind others of its VM has not begun, so it is queried at once only when it is first.
   if (!first.aborted) await pause();
   while (!run.signal.aborted) {
@@ -69,8 +71,11 @@ async function pollUntilEnded(
         code: job.errorCode,
         text: job.errorText,
       });
-    }
-    const elapsedMs = clock.monotonic() - begun;
+    } else await run.announceInstead(step, reason);
+    // A job that runs has its time once, however often the wait for it was begun anew. One that is denied was
+    // perhaps asked for too late: then the volume tells.
+    const isRunning = typeof job !== 'string' && accepted !== null;
+    const elapsedMs = isRunning ? ageOf(run, accepted) : clock.monotonic() - begun;
     if (elapsedMs > LIMITS.JOB_DEADLINE_MS) {
       return run.giveUp(
         'STEP_DEADLINE',

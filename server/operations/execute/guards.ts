@@ -136,6 +136,7 @@ async function readGhost(run: RunContext, { step, command }: Call): Promise<bool
 
 /** Was the first intent of this step not written just now? One from before a restart was not. */
 function isOld(run: RunContext, step: MutationStep): boolean {
-  const since = run.intendedMonotonic(step);
+  const intent = run.journal.firstIntent(step);
+  const since = intent && run.writtenMonotonic(intent);
   return since === null || run.parts.clock.monotonic() - since >= LIMITS.HOLDER_AGAIN_MS;
 }

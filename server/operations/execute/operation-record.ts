@@ -28,10 +28,10 @@ export interface RecordParts {
  */
 export class OperationRecord {
   journal = new Journal([]);
-  /** By step: when this process journaled its first intent (monotonic ms). */
-  private readonly intendedAt = new Map<string, number>();
+  /** By sequence: when this process wrote the entry (monotonic ms). */
+  private readonly writtenAt = new Map<number, number>();
   /** The row may say that this operation waits. */
-  private waitIsStored: boolean;
+  waitIsStored: boolean;
   /** The writes of `noteSeen`, one after the other; a change waits for them. */
   private pendingNotes: Promise<void> = Promise.resolve();
 
@@ -45,8 +45,8 @@ export class OperationRecord {
   }
 
   /** See RunContext. */
-  intendedMonotonic(step: string): number | null {
-    return this.intendedAt.get(step) ?? null;
+  writtenMonotonic({ sequence }: JournalEntry): number | null {
+    return this.writtenAt.get(sequence) ?? null;
   }
 
   /** The stored journal; null when the engine has stopped before that. */
@@ -133,9 +133,7 @@ export class OperationRecord {
   private async append(wanted: NewChange): Promise<JournalEntry[]> {
     await this.written();
     const entries = await this.store(this.changeOf(wanted));
-    for (const { step, state } of entries)
-      if (state === 'intent' && this.journal.firstIntent(step) === null)
-        this.intendedAt.set(step, this.own.parts.clock.monotonic());
+    for (const { sequence } of entries) this.writtenAt.set(sequence, this.own.parts.clock.monotonic());
     this.journal = this.journal.with(entries);
     return entries;
   }

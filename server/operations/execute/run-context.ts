@@ -1,13 +1,7 @@
 import type { ErrorCode } from '../../core/errors';
 import type { Epoch } from '../../model/ledger';
 import type { OperationChange } from '../../model/ledger-writes';
-import type {
-  JournalEntry,
-  JsonObject,
-  MutationStep,
-  NewJournalEntry,
-  Operation,
-} from '../../model/operation';
+import type { JournalEntry, JsonObject, NewJournalEntry, Operation } from '../../model/operation';
 import type { Facts } from '../decision';
 import type { Journal } from '../journal';
 import type { EngineParts, OtherRuns } from '../parts';
@@ -38,8 +32,8 @@ export interface RunContext {
   readonly journal: Journal;
   readonly facts: Facts;
   waiting: Waiting | null;
-  /** When this very run journaled the first intent of this step (monotonic ms); null when another did. */
-  intendedMonotonic(step: MutationStep): number | null;
+  /** When this very run wrote this entry of its journal (monotonic ms); null when another did. */
+  writtenMonotonic(entry: JournalEntry): number | null;
   /**
    * Writes a change, waiting while the database is away, and applies it in memory. A change that names the
    * volume of the operation waits for its turn on that volume, or with `database` throws VOLUME_BUSY.
@@ -58,6 +52,8 @@ export interface RunContext {
   written(): Promise<void>;
   /** Logs and journals what this run is waiting for. */
   announce(step: string, reason: string): Promise<void>;
+  /** The same only where the row still tells of another wait, which is over. */
+  announceInstead(step: string, reason: string): Promise<void>;
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T>;
   /**
@@ -82,4 +78,14 @@ export interface RunContext {
   /** A slot of the guest is this run's, until it ends. */
   takeSlot(): void;
   readonly hasSlot: boolean;
+}
+
+/**
+ * How old an entry of this run's journal is, in ms. The wall clock may have been set meanwhile; only after a
+ * restart there is nothing better.
+ */
+export function ageOf(run: RunContext, entry: JournalEntry): number {
+  const { clock } = run.parts;
+  const written = run.writtenMonotonic(entry);
+  return written === null ? Math.max(0, clock.now() - entry.at) : clock.monotonic() - written;
 }

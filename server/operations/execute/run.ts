@@ -11,7 +11,6 @@ import type {
   NewJournalEntry,
   Operation,
   RunnableOperation,
-  TerminalStatus,
 } from '../../model/operation';
 import type { Action } from '../action';
 import { decide } from '../decide';
@@ -131,8 +130,8 @@ export class OperationRun implements RunContext {
     return this.slotTaken || this.journal.mutation('attach-volume').at !== 'none';
   }
 
-  intendedMonotonic(step: string): number | null {
-    return this.stored.intendedMonotonic(step);
+  writtenMonotonic(entry: JournalEntry): number | null {
+    return this.stored.writtenMonotonic(entry);
   }
 
   /** The claim writes the second entry of a journal, which is published here, when the run begins. */
@@ -150,9 +149,9 @@ export class OperationRun implements RunContext {
       case 'complete':
         return this.complete(action.response, { entries: [], effects: action.effects ?? [] });
       case 'fail':
-        return this.end('failed', action.response ?? null, action.message, action.code);
+        return this.fail(action.code, action.message, action.response ?? null);
       case 'cancel':
-        return this.end('cancelled', null, action.message, null);
+        return this.end({ status: 'cancelled', response: null, error: action.message, errorCode: null });
       case 'pause':
         await this.wait(action.step, action.reason, action.ms, 0);
         this.forget(action.forget);
@@ -193,7 +192,7 @@ export class OperationRun implements RunContext {
     const { failing } = this.journal;
     if (failing) {
       const both = `${failing.message} (undo stopped: ${message})`;
-      return this.end('failed', { undo_error: message }, both, code);
+      return this.fail(code, both, { undo_error: message });
     }
     const data = { code, message, details: {}, cancelled: false };
     await this.record({ entries: [{ step: 'operation', state: 'failing', data }] });
@@ -231,6 +230,10 @@ export class OperationRun implements RunContext {
   async announce(step: string, reason: string): Promise<void> {
     this.waiting = { step, reason, attempt: 0, nextAttemptAt: null };
     await this.tell(this.waiting);
+  }
+
+  async announceInstead(step: string, reason: string): Promise<void> {
+    if (this.stored.waitIsStored && this.operation.waitReason !== reason) await this.announce(step, reason);
   }
 
   /** One log line and one journal entry per reason; the operation's row says when the next try is. */
@@ -302,18 +305,19 @@ export class OperationRun implements RunContext {
     response: JsonObject | null,
     change: Pick<OperationChange, 'entries' | 'effects'>,
   ): Promise<Operation | null> {
-    return this.end('completed', response, null, null, change);
+    return this.end({ status: 'completed', response, error: null, errorCode: null }, change);
+  }
+
+  private fail(code: ErrorCode, message: string, response: JsonObject | null): Promise<Operation> {
+    return this.end({ status: 'failed', response, error: message, errorCode: code });
   }
 
   private async end(
-    status: TerminalStatus,
-    response: JsonObject | null,
-    error: string | null,
-    errorCode: ErrorCode | null,
+    end: NonNullable<OperationChange['end']>,
     change: Pick<OperationChange, 'entries' | 'effects'> = { entries: [] },
-  ): Promise<Operation | null> {
-    await this.record({ ...change, end: { status, response, error, errorCode }, waiting: null });
-    logEnd(this, status, error);
+  ): Promise<Operation> {
+    await this.record({ ...change, end, waiting: null });
+    logEnd(this, end.status, end.error);
     return this.operation;
   }
 }

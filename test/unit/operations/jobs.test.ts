@@ -6,6 +6,7 @@ import { JobDenials } from '~/server/operations/execute/job-denials';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 const ASKED = { command: 'queryAsyncJobResult', kind: 'unknown-job' } as const;
+const UNANSWERED = { command: 'queryAsyncJobResult', kind: 'fail-before-effect' } as const;
 
 describe('a denial', () => {
   it('is believed after three answers over the whole time, and not by fewer or sooner', () => {
@@ -212,6 +213,48 @@ describe('a job that outlives its operation', () => {
       LIMITS.VOLUME_BUSY_DEADLINE_MS + MINUTE_MS,
     );
     expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_BUSY' });
+    expect(rig.calls).toEqual(['detachVolume']);
+  });
+
+  it.each<[string, (rig: Rig) => unknown]>([
+    ['CloudStack cannot be asked for a moment', (rig) => rig.model.faults.add({ ...UNANSWERED, times: 1 })],
+    ['the daemon is started again', (rig) => rig.restart()],
+  ])('has its hour once: not another one each time that %s', async (_story, disturb) => {
+    const latencies = { detach: { accept: 0, job: 10 * LIMITS.JOB_DEADLINE_MS } };
+    const rig = await Rig.start({ model: { latencies } });
+    const { id } = await rig.volume({ vmId: rig.vm('Running') });
+    const operation = await rig.request('detach', { volume_id: id });
+    for (let part = 0; part < 3; part += 1) {
+      await rig.pass(LIMITS.JOB_DEADLINE_MS / 4);
+      await disturb(rig);
+    }
+    expect(await rig.ended(operation, LIMITS.JOB_DEADLINE_MS / 4 + 5 * MINUTE_MS)).toMatchObject({
+      errorCode: 'STEP_DEADLINE',
+    });
+  });
+
+  it('runs on after a question that failed: the operation does not tell that it waits for an answer any more', async () => {
+    const rig = await Rig.start({ model: { latencies: { detach: 20 * MINUTE_MS } } });
+    const { id } = await rig.volume({ vmId: rig.vm('Running') });
+    const operation = await rig.request('detach', { volume_id: id });
+    await rig.untilSent('detachVolume');
+    await rig.pass(MINUTE_MS);
+    rig.model.faults.add({ ...UNANSWERED, times: 1 });
+    await rig.pass(MINUTE_MS);
+    const { waitReason } = await rig.operation(operation);
+    expect(waitReason).toMatch(/^CloudStack job \S+ is running$/);
+    const told = (await rig.journal(operation)).filter(({ state }) => state === 'waiting');
+    expect(told.map(({ data }) => data.reason)).toEqual([expect.stringMatching(/ECONNRESET/), waitReason]);
+  });
+
+  it('and is forgotten while the daemon is down: the volume tells what became of it', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.vm('Running') });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'lose-job' });
+    const operation = await rig.request('detach', { volume_id: id });
+    await rig.untilSent('detachVolume');
+    await rig.restart(2 * LIMITS.JOB_DEADLINE_MS);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['detachVolume']);
   });
 
