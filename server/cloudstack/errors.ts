@@ -288,7 +288,39 @@ export function saysRemoved(text: string | null): boolean {
 }
 
 const REMOVED =
-  /^unable to (find uuid for id \[\d+\] of type \[volume\]|(find|ac?quire) volume with id: \d+)$/i;
+  /^unable to (find uuid for id \[\d+\] of type \[volume\]|(find|ac?quire) volume with id: \d+|find volume by id=\d+)$/i;
+
+/**
+ * What a refusal says is not there, any more where it was there a moment before: the error code for it. null:
+ * it says nothing of the kind, or says it of a volume, of which a look at it tells more (`saysRemoved`).
+ */
+export function codeOfMissing(text: string | null): ErrorCode | null {
+  return MISSING.find(([, texts]) => texts.some((says) => text !== null && says.test(text)))?.[0] ?? null;
+}
+
+const noSuch = (parameter: string, command = String.raw`\w+`) =>
+  new RegExp(
+    String.raw`^unable to execute api command ${command} due to invalid value\. invalid parameter ${parameter} value=\S+ due to incorrect long value format, or entity does not exist`,
+    'i',
+  );
+
+const MISSING: readonly (readonly [ErrorCode, readonly RegExp[]])[] = [
+  ['ZONE_NOT_FOUND', [noSuch('zoneid'), /^unable to find zone by id \w+$/i]],
+  ['DISK_OFFERING_NOT_FOUND', [noSuch('diskofferingid'), /^please specify a valid disk offering\.?$/i]],
+  [
+    'VM_NOT_FOUND',
+    [
+      noSuch('virtualmachineid'),
+      noSuch('id', String.raw`\w+virtualmachine`),
+      /^unable to find uuid for id \[\d+\] of type \[virtualmachine\]$/i,
+      /^please specify a valid user vm\.?$/i,
+    ],
+  ],
+  [
+    'SNAPSHOT_NOT_FOUND',
+    [noSuch('id', String.raw`\w+snapshot`), /^unable to find uuid for id \[\d+\] of type \[snapshot\]$/i],
+  ],
+];
 
 /**
  * The job of a second deleteSnapshot: 431 `Snapshot with id: 3 is already destroyed`, and nothing but that.

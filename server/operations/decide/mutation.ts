@@ -1,5 +1,6 @@
 import {
   classifyJobFailure,
+  codeOfMissing,
   codeOfNumber,
   saysFull,
   saysNotNow,
@@ -308,6 +309,8 @@ export function failureCode(end: EndedTry): ErrorCode {
   if (end.outcome === 'unknown' || end.outcome === 'ok') return 'CLOUDSTACK_OUTCOME_UNKNOWN';
   if (saysFull(end.text)) return 'NO_FREE_SLOT';
   return (
-    codeOfNumber(end.code) ?? (end.outcome === 'refused' ? 'CLOUDSTACK_REJECTED' : 'CLOUDSTACK_JOB_FAILED')
+    codeOfMissing(end.text) ??
+    codeOfNumber(end.code) ??
+    (end.outcome === 'refused' ? 'CLOUDSTACK_REJECTED' : 'CLOUDSTACK_JOB_FAILED')
   );
 }

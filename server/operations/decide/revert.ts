@@ -7,7 +7,7 @@ import { endFailed, openCall } from './failure';
 import { followSize } from './follow-size';
 import { plugData } from './intent';
 import { failureCode, follow, intend, tryAgainOrGiveUp } from './mutation';
-import { presentVolume, waitWhileBusy, whyUnseen } from './volume';
+import { judgeRemoved, presentVolume, waitWhileBusy, whyUnseen } from './volume';
 
 const STEP = 'revert-volume';
 
@@ -25,7 +25,7 @@ export function decideRevert(s: Situation<'revert'>): Action {
   if (call.at === 'intended' || call.at === 'accepted')
     return follow(s, STEP, call, { name: 'revertSnapshot', volumeId, snapshotId });
   if (call.at === 'ended' && call.outcome === 'refused' && !call.settled)
-    return tryAgainOrGiveUp(s, STEP, call, 'revert');
+    return judgeRemoved(s, volumeId) ?? tryAgainOrGiveUp(s, STEP, call, 'revert');
   const unseen = call.at === 'ended' && !call.settled ? whyUnseen(s, volumeId) : null;
   if (call.at === 'ended' && unseen !== null) {
     if (call.outcome === 'ok') return completeUnseen(s, unseen);

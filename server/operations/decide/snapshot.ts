@@ -7,7 +7,7 @@ import type { Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
 import { follow, intend, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, mayHaveWorked, presentVolume, waitWhileBusy } from './volume';
+import { doubtTheRead, judgeRemoved, mayHaveWorked, presentVolume, waitWhileBusy } from './volume';
 
 const STEP = 'create-snapshot';
 
@@ -64,8 +64,9 @@ function refuseElsewhere({ operation }: Situation<'snapshot'>, { id, vmId }: Clo
 }
 
 function judge(s: Situation<'snapshot'>, call: EndedTry): Action {
-  if (call.outcome === 'refused' && !call.settled) return tryAgainOrGiveUp(s, STEP, call, 'snapshot');
   const { volume_id: volumeId } = s.operation.request;
+  if (call.outcome === 'refused' && !call.settled)
+    return judgeRemoved(s, volumeId) ?? tryAgainOrGiveUp(s, STEP, call, 'snapshot');
   const own = s.facts.ownSnapshots;
   if (!own) return { do: 'find-snapshots', volumeId, name: ownSnapshotName(s.operation) };
   const standing = own.filter(({ state }) => snapshotPhase(state) !== 'dead');

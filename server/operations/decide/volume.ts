@@ -47,6 +47,16 @@ export function presentVolume(s: Situation, volumeId: string): Action | Done<Clo
 }
 
 /**
+ * CloudStack has said to a call that was refused that the volume was removed: looks whether it is so. null:
+ * it has not said that, or shows the volume all the same.
+ */
+export function judgeRemoved(s: Situation, volumeId: string): Action | null {
+  if (s.journal.removalProof === null) return null;
+  const present = presentVolume(s, volumeId);
+  return present.do === 'done' ? null : present;
+}
+
+/**
  * Why nobody can see any more what a job has done to the volume: it is gone, or has not been shown for a
  * while. null: it is shown, or looked for.
  */

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Volume } from '~/lab/cloudstack/records';
+import type { ErrorCode } from '~/server/core/errors';
+import { decideRevert } from '~/server/operations/decide/revert';
 import { GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
+import { hidden, type Step, situation, VOLUME } from './situations';
 
 /** So many requests come now. */
 function crowd(rig: Rig, creates: number): void {
@@ -110,5 +114,53 @@ describe('what forbids a call is looked at right before it', () => {
     const attach = await rig.request('attach', { volume_id: id, vm_id: rig.here });
     expect(await rig.ended(attach)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
+  });
+});
+
+const GONE = 'VOLUME_NOT_FOUND';
+const attach = (rig: Rig, volume_id: string, vm_id: string) => rig.request('attach', { volume_id, vm_id });
+const resize = (rig: Rig, volume_id: string) => rig.request('resize', { volume_id, size: 9 * GIB });
+const snapshot = (rig: Rig, volume_id: string) => rig.request('snapshot', { volume_id });
+
+describe('what is removed between the last look and the call', () => {
+  interface World {
+    readonly rig: Rig;
+    readonly volume: Volume;
+    readonly vmId: string;
+  }
+  const noVolume = ({ volume }: World) => Object.assign(volume, { removed: true, state: 'Expunged' });
+  const noVm = ({ rig, vmId }: World) => {
+    rig.model.inventory.vm('test', 'id', vmId).removed = true;
+  };
+  it.each<[string, (world: World) => Promise<string>, (world: World) => unknown, ErrorCode]>([
+    ['a volume, and its attach', ({ rig, volume: { id } }) => attach(rig, id, rig.here), noVolume, GONE],
+    ['a volume, and its resize', ({ rig, volume: { id } }) => resize(rig, id), noVolume, GONE],
+    ['a volume, and its snapshot', ({ rig, volume: { id } }) => snapshot(rig, id), noVolume, GONE],
+    [
+      'a VM, and an attach to it',
+      ({ rig, volume, vmId }) => attach(rig, volume.id, vmId),
+      noVm,
+      'VM_NOT_FOUND',
+    ],
+  ])('%s ends with what is not there', async (_story, request, remove, errorCode) => {
+    const rig = await Rig.start();
+    const volume = await rig.volume({ hypervisor: 'KVM' });
+    const world = { rig, volume, vmId: rig.vm('Stopped') };
+    rig.onSend = () => void remove(world);
+    const operation = await request(world);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'failed', errorCode });
+  });
+
+  it('a volume, and its revert is told by another look at the volume', () => {
+    const text = 'Unable to find UUID for id [7] of type [Volume]';
+    const request = { volume_id: VOLUME, snapshot_id: 'of it' };
+    const steps: Step[] = [
+      ['revert-volume', 'intent', { job_id: 'j' }],
+      ['revert-volume', 'refused', { job_id: 'j', code: 431, text }],
+    ];
+    expect(decideRevert(situation('revert', request, { steps }))).toMatchObject({ do: 'read-volume' });
+    expect(decideRevert(situation('revert', request, { steps, facts: { volume: hidden() } }))).toMatchObject({
+      data: { code: GONE, message: expect.stringContaining(text) },
+    });
   });
 });

@@ -121,6 +121,28 @@ describe('after a try that has ended without its effect', () => {
     });
   });
 
+  const noSuch = (command: string, parameter: string) =>
+    `Unable to execute API command ${command} due to invalid value. Invalid parameter ${parameter} value=${VOLUME} due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.`;
+  it.each([
+    [noSuch('createvolume', 'zoneid'), 'ZONE_NOT_FOUND'],
+    ['Unable to find zone by id null', 'ZONE_NOT_FOUND'],
+    [noSuch('createvolume', 'diskofferingid'), 'DISK_OFFERING_NOT_FOUND'],
+    ['Please specify a valid disk offering.', 'DISK_OFFERING_NOT_FOUND'],
+    [noSuch('attachvolume', 'virtualmachineid'), 'VM_NOT_FOUND'],
+    [noSuch('stopvirtualmachine', 'id'), 'VM_NOT_FOUND'],
+    ['Unable to find UUID for id [7] of type [VirtualMachine]', 'VM_NOT_FOUND'],
+    ['Please specify a valid User VM.', 'VM_NOT_FOUND'],
+    [noSuch('deletesnapshot', 'id'), 'SNAPSHOT_NOT_FOUND'],
+    ['Unable to find UUID for id [7] of type [Snapshot]', 'SNAPSHOT_NOT_FOUND'],
+    // Of a volume only a look at it tells.
+    [noSuch('detachvolume', 'id'), 'CLOUDSTACK_REJECTED'],
+    ['Unable to find UUID for id [7] of type [Volume]', 'CLOUDSTACK_REJECTED'],
+    // A name that somebody has chosen is in it.
+    ['volume: Please specify a valid User VM. is already attached to a VM', 'CLOUDSTACK_REJECTED'],
+  ])('%s: the operation ends with %s', (text, code) => {
+    expect(next({ code: 431, text })).toMatchObject({ data: { code, details: { cloudstack_text: text } } });
+  });
+
   it('the words tell how it has ended, and the number that CloudStack gave', () => {
     const said = (end: object) =>
       failureMessage(ended(situated(tried(end)).journal.mutation(STEP)), 'volume detach');
