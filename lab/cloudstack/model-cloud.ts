@@ -339,7 +339,12 @@ function jobOf(job: Job): CloudJob {
     errorText: failed ? (error?.text ?? null) : null,
     volumeId: instance('Volume'),
     snapshotId: instance('Snapshot'),
+    plug: job.result?.kind === 'volume' ? plugOf(job.result.volume) : null,
   };
+}
+
+function plugOf({ vmId, deviceId, attached }: Volume): CloudJob['plug'] {
+  return vmId === null ? null : { deviceId, attached: attached === null ? null : wholeSeconds(attached) };
 }
 
 /** The API's dates have no fractions. */

@@ -199,6 +199,13 @@ export interface CloudCapabilities {
   readonly seesDestroyedVms: boolean | null;
 }
 
+/** One attachment of a volume to a VM; attached again, it is another plug. */
+export interface Plug {
+  readonly deviceId: number | null;
+  /** When CloudStack attached it, RFC 3339; null when it does not say. */
+  readonly attached: string | null;
+}
+
 export interface CloudJob {
   readonly jobId: string;
   readonly status: 'pending' | 'succeeded' | 'failed';
@@ -209,6 +216,8 @@ export interface CloudJob {
   readonly volumeId: string | null;
   /** The same of a snapshot. */
   readonly snapshotId: string | null;
+  /** Where the volume of the result was attached when the job ended; null: nowhere, or it has none. */
+  readonly plug: Plug | null;
 }
 
 /**

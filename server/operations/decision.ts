@@ -6,6 +6,7 @@ import type {
   CloudVm,
   CloudVolume,
   CloudZone,
+  Plug,
 } from '../cloudstack/cloud';
 import type { ErrorCode } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -13,7 +14,7 @@ import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
 import type { JsonObject, Mapping, Operation, OperationOf, OperationType } from '../model/operation';
-import type { Journal, Plug } from './journal';
+import type { Journal } from './journal';
 
 /**
  * The vocabulary of "decide, then act": a decision takes a `Situation` and returns the next `Action`

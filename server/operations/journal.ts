@@ -1,3 +1,4 @@
+import type { Plug } from '../cloudstack/cloud';
 import { saysRemoved } from '../cloudstack/errors';
 import { type ErrorCode, storedErrorCode } from '../core/errors';
 import { journalFlaw } from '../model/journal-flaw';
@@ -51,13 +52,6 @@ const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'd
 
 /** What is journaled of a call. */
 export const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
-
-/** One attachment of a volume to a VM; attached again, it is another plug. */
-export interface Plug {
-  readonly deviceId: number | null;
-  /** When CloudStack attached it, RFC 3339; null when it does not say. */
-  readonly attached: string | null;
-}
 
 /** Why the operation fails; every later step is part of the undo. */
 export interface Failing {
@@ -207,6 +201,12 @@ export class Journal {
     return this.entries.find(({ state, data }) => state === 'accepted' && data.job_id === jobId) ?? null;
   }
 
+  /** The plug that an attach of this operation has made, as its job has shown it; null: it has not. */
+  get madePlug(): Plug | null {
+    const end = this.entries.findLast(({ step, state }) => step === 'attach-volume' && state === 'finished');
+    return end ? plugIn(end.data) : null;
+  }
+
   /** The intent of the first try of this step. */
   firstIntent(step: string): JournalEntry | null {
     return this.entries.find((entry) => entry.step === step && entry.state === 'intent') ?? null;
@@ -264,6 +264,11 @@ function advance(state: MutationState, entry: JournalEntry): MutationState {
     default:
       return state;
   }
+}
+
+/** A plug, as entries remember it. */
+export function plugEntry({ deviceId, attached }: Plug): JsonObject {
+  return { device_id: deviceId, attached_at: attached };
 }
 
 /** What a plug is known by, as an entry remembers it; null: it remembers nothing. */

@@ -219,8 +219,15 @@ export const accepted = z.object({ id: id.optional(), jobid: id });
 export const success = z.object({ success: boolean, displaytext: text });
 
 const jobError = z.object({ errorcode: optionalNumber, errortext: text });
-const jobVolume = z.object({ volume: z.object({ id }) });
+const jobVolume = z.object({
+  volume: z.object({ id, virtualmachineid: text, deviceid: optionalNumber, attached: date }),
+});
 const jobSnapshot = z.object({ snapshot: z.object({ id }) });
+
+function plugOf(volume: z.output<typeof jobVolume>['volume']): CloudJob['plug'] {
+  const { virtualmachineid: vmId, deviceid: deviceId, attached } = volume;
+  return vmId === null ? null : { deviceId, attached };
+}
 
 /**
  * jobstatus of the *answer* only: volume objects inside a result still carry `jobstatus: 0` of that very job.
@@ -246,6 +253,7 @@ export const job = z
       errorCode: failed ? ((error.success ? error.data.errorcode : null) ?? v.jobresultcode) : null,
       errorText: failed && error.success ? error.data.errortext : null,
       volumeId: (made.success ? made.data.volume.id : instance('Volume'))?.toLowerCase() ?? null,
+      plug: made.success ? plugOf(made.data.volume) : null,
       snapshotId: (taken.success ? taken.data.snapshot.id : instance('Snapshot'))?.toLowerCase() ?? null,
     };
   });

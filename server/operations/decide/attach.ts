@@ -8,6 +8,7 @@ import type { JsonObject } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
 import { type Action, type Done, done, giveUp } from '../action';
 import type { DeviceFact, FullVm, Situation } from '../decision';
+import { plugEntry } from '../journal';
 import { endFailed } from './failure';
 import { lookAgain } from './look-again';
 import { follow, intend, tryAgainOrGiveUp } from './mutation';
@@ -312,9 +313,8 @@ function waitForResize(s: Situation, { state, size }: CloudVolume, { volumeSize 
 }
 
 function withoutDevice(volumeId: string, fact: NoDevice): Action {
-  const { plug } = fact;
   // What is undone is this plug: somebody may make another one.
-  const awaited = { device_id: plug.deviceId, attached_at: plug.attached };
+  const awaited = plugEntry(fact.plug);
   if (fact.kind === 'missing') return notDetected(volumeId, fact, { awaited });
   const details = { volume_id: volumeId, considered: fact.considered };
   return giveUp(fact.code, `No device was chosen for volume ${volumeId}: ${fact.reason}`, details, {

@@ -1,15 +1,14 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import type { JsonObject, JsonValue } from '../../model/operation';
 import type { IgnoredUsers, Intent } from '../decision';
-import { plugIn } from '../journal';
+import { plugEntry, plugIn } from '../journal';
 
 /** What the intent of a detach records: the VM, the plug that it ends, and whose use is ignored. */
 export function plugData(volume: CloudVolume, { users, clients }: IgnoredUsers = NOBODY): JsonObject {
   return {
     volume_id: volume.id,
     vm_id: volume.vmId,
-    device_id: volume.deviceId,
-    attached_at: volume.attached,
+    ...plugEntry(volume),
     ignore_users: users,
     ignore_clients: clients,
   };

@@ -1,11 +1,10 @@
-import type { CloudVm, CloudVolume } from '../../cloudstack/cloud';
+import type { CloudVm, CloudVolume, Plug } from '../../cloudstack/cloud';
 import { vmPhase } from '../../cloudstack/vm-states';
 import { type StateCall, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
 import type { Guards, Neighbour } from '../decision';
-import type { Plug } from '../journal';
 
 /**
  * go: the call may be sent. wait: not now, read again. settled: the wanted state holds already, or the call

@@ -79,8 +79,8 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   if (pause) return pause;
   if (volume.kind === 'unknown')
     return done([`whether the volume is still attached here is not known: ${volume.why}`]);
-  const { failing } = s.journal;
-  if (failing?.plug && !samePlug(failing.plug, volume.value))
+  const ours = s.journal.madePlug ?? s.journal.failing?.plug ?? null;
+  if (ours !== null && !samePlug(ours, volume.value))
     return done(['somebody has detached the volume and attached it again meanwhile, so it stays attached']);
   // The last look before the call has shown it elsewhere, or CloudStack has said that it is gone:
   // this one may be old.

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { DeviceEvent } from '../../devices/device';
 import type { JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../action';
-import type { MutationStep } from '../journal';
+import { type MutationStep, plugEntry } from '../journal';
 import { askForJob, stillBusy } from './open-jobs';
 import { ageOf, type RunContext } from './run-context';
 
@@ -63,6 +63,8 @@ async function pollUntilEnded(
         outcome: 'ok',
         ...(job.volumeId ? { volume_id: job.volumeId } : {}),
         ...(job.snapshotId ? { snapshot_id: job.snapshotId } : {}),
+        // What is undone later is this plug, whoever makes another one meanwhile.
+        ...(job.plug && step === 'attach-volume' ? plugEntry(job.plug) : {}),
       });
     else if (job.status === 'failed') {
       const lost = job.errorText === null;

@@ -17,6 +17,7 @@ export function volumes(the: () => World): void {
       errorText: null,
       volumeId,
       snapshotId: null,
+      plug: null,
     });
     const truth = world.model.volumes.find(({ id }) => id === volumeId);
     expect(truth?.diskOfferingId).toBe(world.model.offerings[0]?.id);
@@ -94,8 +95,11 @@ export function volumes(the: () => World): void {
   it('attaches, shows where, detaches', async () => {
     const world = the();
     const volumeId = await world.create('moved');
-    expect(await world.done(world.attach(volumeId))).toMatchObject({ status: 'succeeded', volumeId });
-    expect(shown(await world.cloud.readVolume(volumeId))).toMatchObject({
+    const job = await world.done(world.attach(volumeId));
+    expect(job).toMatchObject({ status: 'succeeded', volumeId });
+    const volume = shown(await world.cloud.readVolume(volumeId));
+    expect(job.plug).toEqual({ deviceId: volume?.deviceId, attached: volume?.attached });
+    expect(volume).toMatchObject({
       vmId: world.model.applianceVmId,
       vmName: 'appliance',
       vmState: 'Running',
@@ -103,7 +107,8 @@ export function volumes(the: () => World): void {
       state: 'Ready',
       attached: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z$/),
     });
-    expect(await world.done({ name: 'detachVolume', volumeId })).toMatchObject({ status: 'succeeded' });
+    const detached = await world.done({ name: 'detachVolume', volumeId });
+    expect(detached).toMatchObject({ status: 'succeeded', plug: null });
     expect(shown(await world.cloud.readVolume(volumeId))).toMatchObject({
       vmId: null,
       vmState: null,

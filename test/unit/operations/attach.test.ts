@@ -188,6 +188,7 @@ describe('attach decides', () => {
       errorText: null,
       volumeId: null,
       snapshotId: null,
+      plug: null,
     };
     expect(
       decideAttach(
@@ -254,7 +255,7 @@ describe('attach decides', () => {
     ).toMatchObject({
       state: 'failing',
       data: {
-        code: 'CLOUDSTACK_REJECTED',
+        code: 'VM_NOT_FOUND',
         message: expect.stringContaining('CloudStack API error 431: Please specify a valid User VM.'),
       },
     });

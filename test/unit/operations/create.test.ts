@@ -187,6 +187,7 @@ describe('create decides', () => {
       errorText: null,
       volumeId: VOLUME,
       snapshotId: null,
+      plug: null,
     };
     const s = situation('create', request, {
       steps: [checked, intent],

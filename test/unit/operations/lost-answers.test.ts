@@ -203,6 +203,7 @@ describe('a deadline', () => {
         errorText: null,
         volumeId: volume.id,
         snapshotId: null,
+        plug: null,
       };
     };
     const late = await rig.run('delete', { volume_id: volume.id }, LIMITS.JOB_DEADLINE_MS + 2 * MINUTE_MS);

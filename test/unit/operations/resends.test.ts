@@ -183,6 +183,23 @@ describe('a call that was lost is not sent again into another world', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
     expect([rig.calls, volume.vmId]).toEqual([['attachVolume', 'detachVolume'], to]);
   });
+
+  it.each([0, 1])(
+    'the undo of an attach: somebody has attached it here again, restarts: %s',
+    async (restarts) => {
+      const rig = await Rig.start();
+      const volume = await rig.volume();
+      rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+      const operation = await rig.request('attach', { volume_id: volume.id, vm_id: rig.here });
+      await rig.untilSent('attachVolume');
+      await rig.pass(SECOND_MS);
+      expect(volume.vmId).toBe(rig.here);
+      rig.plugInto(volume, rig.here);
+      if (restarts > 0) await rig.restart();
+      expect(await rig.ended(operation)).toMatchObject({ errorCode: 'DEVICE_NOT_DETECTED' });
+      expect([rig.calls, volume.vmId]).toEqual([['attachVolume'], rig.here]);
+    },
+  );
 });
 
 describe('a disk that cannot be read has come to this guest while the answer to an attach was lost', () => {
