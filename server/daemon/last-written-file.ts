@@ -20,15 +20,21 @@ const fileSchema = z.object({
   renewals: z.number().int().nonnegative(),
 });
 
-/** A small file in the state folder. One that cannot be read counts as none. */
+/** A small file in the state folder. One that cannot be read counts as none, and the log says so. */
 export function createLastWrittenFile(path: string, logger: Logger): LastWrittenStore {
   let failing = false;
   return {
     load: async (applianceId) => {
       try {
-        const { appliance, ...written } = fileSchema.parse(JSON.parse((await readIfThere(path)) ?? 'null'));
+        const text = await readIfThere(path);
+        if (text === null) return null;
+        const { appliance, ...written } = fileSchema.parse(JSON.parse(text));
         return appliance === applianceId ? written : null;
-      } catch {
+      } catch (error) {
+        logger.warn('How far the database had come cannot be read: a restored one is not noticed', {
+          path,
+          reason: messageOf(error),
+        });
         return null;
       }
     },
@@ -40,9 +46,7 @@ export function createLastWrittenFile(path: string, logger: Logger): LastWritten
         if (!failing)
           logger.warn(
             'How far the database has come is not noted: after a crash a restored one is not noticed',
-            {
-              reason: messageOf(error),
-            },
+            { path, reason: messageOf(error) },
           );
         failing = true;
       }

@@ -2,12 +2,12 @@ import { type Clock, untilWholeSecond } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
-import type { LastWritten, Owner } from '../model/lease';
-import { isOlderThan, judgeLease, LeaseWatch } from '../model/lease';
+import { judgeLease, LeaseWatch, type Owner } from '../model/lease';
 import type { Epoch, Ledger } from '../model/ledger';
 import { Engine } from '../operations/engine';
 import type { EngineParts } from '../operations/parts';
 import { fencedCloud } from './fenced-cloud';
+import { KnownRow } from './known-row';
 import type { LastWrittenStore } from './last-written-file';
 import type { Instances } from './process-instance';
 
@@ -43,10 +43,10 @@ export class Ownership {
   otherOwner: string | null = null;
   /** Why the last try to become the owner failed. */
   private trouble: string | null = null;
+  /** What has failed since it was last settled who owns the appliance: each is logged once. */
+  private readonly failing = new Set<'look' | 'take-over'>();
   private tenure: Tenure | null = null;
-  /** How far this process knows the row of the appliance to have come; undefined: nobody has looked. */
-  private written: LastWritten | null | undefined;
-  private saving: Promise<void> | null = null;
+  private readonly row: KnownRow;
   private readonly stopping = new AbortController();
   private readonly watch = new LeaseWatch();
   private loop: Promise<void> = Promise.resolve();
@@ -54,7 +54,9 @@ export class Ownership {
   constructor(
     private readonly parts: OwnershipParts,
     private readonly onChange: (state: 'owner' | 'standby') => void,
-  ) {}
+  ) {
+    this.row = new KnownRow(parts.lastWritten);
+  }
 
   /** The engine while we own the appliance; judged by the clock whenever it is asked for. */
   get engine(): Engine | null {
@@ -110,7 +112,7 @@ export class Ownership {
     await this.loop;
     this.tenure = null;
     tenure?.over.abort();
-    if (tenure) await this.saveLast(tenure.engine.epoch.applianceId);
+    if (tenure) await this.row.saveLast(tenure.engine.epoch.applianceId);
     if (tenure) await this.parts.ledger.releaseLease(tenure.engine.epoch).catch(() => undefined);
     return drained;
   }
@@ -122,17 +124,25 @@ export class Ownership {
   private async strive(applianceId: string): Promise<void> {
     const { clock } = this.parts;
     while (!this.stopping.signal.aborted) {
-      const waitMs = await this.tryOnce(applianceId).catch((error: unknown) =>
-        this.failed(applianceId, error),
-      );
-      await clock.sleep(waitMs, this.stopping.signal);
+      await clock.sleep(await this.tryOnce(applianceId), this.stopping.signal);
     }
   }
 
   /** Looks, and owns when the appliance is free. Returns ms after which to look again. */
   private async tryOnce(applianceId: string): Promise<number> {
+    let step: 'look' | 'take-over' = 'look';
+    try {
+      const seen = await this.parts.ledger.readOwner(applianceId);
+      step = 'take-over';
+      return await this.ownIfFree(applianceId, seen);
+    } catch (error) {
+      return this.failed(applianceId, step, error);
+    }
+  }
+
+  private async ownIfFree(applianceId: string, seen: Owner | null): Promise<number> {
     const { ledger, clock, logger, instances, owner } = this.parts;
-    const seen = await ledger.readOwner(applianceId);
+    const isOlder = seen !== null && (await this.row.isOlder(applianceId, seen));
     const unchangedMs = this.watch.unchangedMs(seen, clock.monotonic());
     const hasEnded = seen !== null && instances.hasEnded(seen.instance);
     const verdict = judgeLease({ owner: seen, unchangedMs, hasEnded });
@@ -140,7 +150,8 @@ export class Ownership {
       this.standBy(applianceId, seen);
       return Math.min(LIMITS.LEASE_LOOK_MS, verdict.waitMs);
     }
-    if (seen !== null) await this.refuseOlder(applianceId, seen);
+    // One that is only read too old, of a node that lags, is as it is a moment later.
+    if (isOlder) throw older();
     if (this.stopping.signal.aborted) return 0;
     const sentAt = clock.monotonic();
     const epoch = await ledger.takeOver(applianceId, owner, { seen, instance: instances.mine });
@@ -150,47 +161,16 @@ export class Ownership {
       owner,
       because: verdict.because,
     });
-    this.noteWritten(epoch, 0);
+    this.row.written(applianceId, { epoch: epoch.number, renewals: 0 });
     await this.own(epoch, sentAt);
     return 0;
-  }
-
-  /**
-   * What has ended since the moment from which this database is has not ended in it, and would be done once
-   * more. A row that is only read too old, of a node that lags, is as it is a moment later.
-   */
-  private async refuseOlder(applianceId: string, seen: Owner): Promise<void> {
-    if (this.written === undefined) this.written = (await this.parts.lastWritten?.load(applianceId)) ?? null;
-    if (this.written === null || !isOlderThan(seen, this.written)) return;
-    throw new DaemonError(
-      'DATABASE_UNAVAILABLE',
-      'the database is older than what this daemon has written to it (a restored backup, or a replica that lagged), and operations that have ended since could be done a second time; the runbook "The database was restored from a backup" says what to do',
-    );
-  }
-
-  private noteWritten({ number: epoch, applianceId }: Epoch, renewals: number): void {
-    this.written = { epoch, renewals };
-    if (renewals % LIMITS.RENEWALS_PER_NOTE !== 0) return;
-    this.saving ??= this.save(applianceId).finally(() => {
-      this.saving = null;
-    });
-  }
-
-  /** After one that is under way: of two at once the older could be the one that stays. */
-  private async saveLast(applianceId: string): Promise<void> {
-    await this.saving;
-    await this.save(applianceId);
-  }
-
-  private async save(applianceId: string): Promise<void> {
-    if (this.written) await this.parts.lastWritten?.save(applianceId, this.written);
   }
 
   /** Owner until the lease is lost or the daemon stops. */
   private async own(epoch: Epoch, sentAt: number): Promise<void> {
     const { engineParts, ledger } = this.parts;
     this.otherOwner = null;
-    this.trouble = null;
+    this.settled();
     const over = new AbortController();
     const isOwner = () => this.isHeld(tenure);
     const engine = new Engine({ ...engineParts, cloud: fencedCloud(engineParts.cloud, isOwner) }, epoch, () =>
@@ -210,13 +190,14 @@ export class Ownership {
     if (this.stopping.signal.aborted && !over.signal.aborted) return;
     this.tenure = null;
     this.onChange('standby');
-    await this.saveLast(epoch.applianceId);
+    await this.row.saveLast(epoch.applianceId);
   }
 
   /** Keeps the lease; also while the daemon drains. */
   private async renew(tenure: Tenure): Promise<void> {
     const { clock, ledger, logger } = this.parts;
     const { over, engine } = tenure;
+    const { applianceId, number: epoch } = engine.epoch;
     let failing = false;
     for (;;) {
       const pauseMs = failing ? LIMITS.LEASE_RETRY_MS : untilWholeSecond(LIMITS.LEASE_RENEW_MS, clock.now());
@@ -225,7 +206,7 @@ export class Ownership {
       const sentAt = clock.monotonic();
       try {
         const renewals = await ledger.renewLease(engine.epoch);
-        if (!over.signal.aborted) this.noteWritten(engine.epoch, renewals);
+        if (!over.signal.aborted) this.row.written(applianceId, { epoch, renewals });
         tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
         failing = false;
       } catch (error) {
@@ -264,25 +245,38 @@ export class Ownership {
         owner,
       });
     this.otherOwner = owner;
-    this.trouble = null;
+    this.settled();
     this.onChange('standby');
   }
 
-  private failed(applianceId: string, error: unknown): number {
+  private settled(): void {
+    this.trouble = null;
+    this.failing.clear();
+  }
+
+  private failed(applianceId: string, step: 'look' | 'take-over', error: unknown): number {
     // Somebody else was faster; the next look says who. Not at once: a proxy may let us read of a replica
     // that lags, where the row is not yet as it is, or never again.
     if (isLeaseLost(error)) return LIMITS.LEASE_RETRY_MS;
-    const isNew = this.trouble === null;
     this.trouble = messageOf(error);
-    // Twice a second for as long as the database is away: health tells the reason that there is now.
-    if (isNew)
+    // Twice a second for as long as the database is away: health tells the reason that there is now. One that
+    // answers, and is not taken, is another matter.
+    if (!this.failing.has(step))
       this.parts.logger.warn('The ownership of the appliance could not be settled', {
         appliance: applianceId,
         reason: this.trouble,
       });
+    this.failing.add(step);
     this.onChange('standby');
     return LIMITS.LEASE_LOOK_MS;
   }
+}
+
+function older(): DaemonError {
+  return new DaemonError(
+    'DATABASE_UNAVAILABLE',
+    'the database is older than what this daemon has written to it, or seen in it (a restored backup, or a replica that lagged), and operations that have ended since could be done a second time; the runbook "The database was restored from a backup" says what to do',
+  );
 }
 
 function isLeaseLost(error: unknown): boolean {

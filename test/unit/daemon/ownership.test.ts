@@ -92,6 +92,18 @@ describe('a daemon that cannot find out who owns the appliance', () => {
 describe('a database that is older than what was written to it', () => {
   const released: Owner = { ...OTHER, lease: null };
 
+  it('is not taken by a daemon that stood by either: it has seen a later row', async () => {
+    const { refusals } = await lookAround([{ ...OTHER, renewals: 8 }, released, null]);
+    expect(refusals.map(({ code }) => code).slice(1, 3)).toEqual(['STANDBY', 'DATABASE_UNAVAILABLE']);
+    expect(refusals[2]?.message).toContain('database is older than');
+  });
+
+  it('says so in the log once, also where the database was away before: that was another trouble', async () => {
+    const { told } = await lookAround([null, null, released, released, null], { epoch: 5, renewals: 0 });
+    const once = 'The ownership of the appliance could not be settled';
+    expect(told).toEqual([once, once]);
+  });
+
   it.each([
     ['a renewal less', { epoch: 4, renewals: 8 }],
     ['an epoch less', { epoch: 5, renewals: 0 }],
