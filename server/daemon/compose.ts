@@ -63,7 +63,7 @@ export interface DomainSettings {
   readonly sizeToleranceBytes: number;
   /** Read for every decision. */
   policy(): Policy;
-  /** Throws STARTING until the schema is migrated. */
+  /** Throws STARTING or DATABASE_UNAVAILABLE until the schema is there. */
   ledger(): Ledger;
   readonly identity: {
     readonly view: { readonly vmId: string | null; readonly conflicts: readonly string[] };

@@ -8,7 +8,7 @@ import type { Operation } from '../model/operation';
 import type { Adapters } from './adapters';
 import type { Configuration } from './configuration/configuration';
 
-/** The diagnostics over the daemon's own parts; `ledger` throws STARTING until the schema is migrated. */
+/** The diagnostics over the daemon's own parts; `ledger` throws STARTING or DATABASE_UNAVAILABLE until the schema is there. */
 export function createDiagnostics(
   adapters: Adapters,
   ledger: () => Ledger,

@@ -27,8 +27,11 @@ export interface Daemon {
   readonly phase: DaemonPhase;
   /** Why the phase is not `ready`, or why nothing can be done although it is (the database is away). */
   readonly phaseReason: string | null;
-  /** What a change is refused with in standby: who owns the appliance, or that this is not known. */
-  readonly standbyRefusal: DaemonError;
+  /**
+   * What a change is refused with while it starts or stands by: what the start waits for; who owns the
+   * appliance, or that this is not known.
+   */
+  readonly refusal: DaemonError;
   readonly operations: PublicOf<OperationService>;
   readonly volumes: PublicOf<VolumeQueries>;
   readonly exports: PublicOf<ExportService>;

@@ -88,7 +88,7 @@ export class VolumeDaemon implements Daemon {
   );
   private migrated = false;
   /** Why the schema could not be prepared yet. */
-  private refusal: string | null = null;
+  private unprepared: string | null = null;
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
 
@@ -195,7 +195,7 @@ export class VolumeDaemon implements Daemon {
       devices: watcher.snapshot().devices.length,
     });
     await database.prepare(this.stopping, (reason) => {
-      this.refusal = reason;
+      this.unprepared = reason;
       this.stageReason = `waiting for the database: ${reason}`;
     });
     if (this.stopping.aborted) return;
@@ -217,7 +217,13 @@ export class VolumeDaemon implements Daemon {
       : (this.stageReason ?? (database.status === 'unhealthy' ? database.message : null));
   }
 
-  get standbyRefusal(): DaemonError {
+  get refusal(): DaemonError {
+    if (!this.migrated)
+      return this.unprepared === null
+        ? new DaemonError('STARTING', 'The daemon is starting: waiting for the database', {
+            retryAfterSeconds: 1,
+          })
+        : new DaemonError('DATABASE_UNAVAILABLE', this.unprepared, { retryAfterSeconds: 2 });
     const { view } = this.adapters.identity;
     return view.vmId === null ? applianceUnknown(view) : this.domain.ownership.refusal;
   }
@@ -366,12 +372,9 @@ export class VolumeDaemon implements Daemon {
     });
   }
 
-  /** The ledger; throws STARTING until the schema is migrated. */
+  /** The ledger; throws STARTING or DATABASE_UNAVAILABLE until the schema is migrated. */
   private readable() {
-    if (!this.migrated)
-      throw new DaemonError('STARTING', `The daemon is starting: ${this.phaseReason ?? ''}`, {
-        retryAfterSeconds: 1,
-      });
+    if (!this.migrated) throw this.refusal;
     return this.adapters.database.ledger;
   }
 
@@ -379,8 +382,8 @@ export class VolumeDaemon implements Daemon {
   private async databaseHealth(): Promise<ComponentHealth> {
     if (!this.migrated)
       return {
-        status: this.refusal === null ? 'unknown' : 'unhealthy',
-        message: this.refusal ?? 'the schema is being prepared',
+        status: this.unprepared === null ? 'unknown' : 'unhealthy',
+        message: this.unprepared ?? 'the schema is being prepared',
       };
     const epoch = this.domain.ownership.engine?.epoch ?? null;
     const databaseNowMs = await this.adapters.database.ledger.probe(epoch);

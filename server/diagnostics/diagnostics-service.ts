@@ -23,7 +23,7 @@ interface DiagnosticParts {
     deviceOf(mapping: Mapping): Device | null;
   };
   readonly clock: Clock;
-  /** Throws STARTING until the schema is migrated. */
+  /** Throws STARTING or DATABASE_UNAVAILABLE until the schema is there. */
   ledger(): Ledger;
   readonly database: {
     /** Without its password. */

@@ -55,7 +55,7 @@ export class FakeDaemon implements Daemon {
   readonly version = '2.0.0';
   phase: DaemonPhase = 'ready';
   phaseReason: string | null = null;
-  standbyRefusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: other', {
+  refusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: other', {
     retryAfterSeconds: 5,
   });
   readonly requests: { type: string; request: object; idempotencyKey?: string | null }[] = [];
@@ -400,7 +400,7 @@ export class FakeDaemon implements Daemon {
     idempotencyKey: string | null,
     caller: Caller | undefined,
   ): Operation {
-    if (this.phase === 'standby') throw this.standbyRefusal;
+    if (this.phase === 'standby') throw this.refusal;
     if (this.failure) throw this.failure;
     this.requests.push({ type, request, idempotencyKey });
     const sequence = this.stored.length + 1;

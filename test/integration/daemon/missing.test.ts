@@ -57,6 +57,16 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
     expect(details.components.database?.message).toMatch(
       /ECONNREFUSED 127\.0\.0\.1:\d+ \(no server listens there: .* in DATABASE_DSN\)/,
     );
+    const create = { method: 'POST', body: JSON.stringify(body()) };
+    for (const [path, init] of [
+      ['/api/v1/volumes', create],
+      ['/api/v1/operations', {}],
+      ['/readyz', {}],
+    ] as const)
+      expect(await send(daemon.url + path, init), path).toMatchObject({
+        status: 503,
+        body: { code: 'DATABASE_UNAVAILABLE', error: expect.stringContaining('ECONNREFUSED') },
+      });
     expect(details.settings_notes).toEqual([
       'NBD_BACKND is not a setting, and is not read; did you mean NBD_BACKEND?',
     ]);
@@ -71,6 +81,28 @@ describe('a missing dependency is reported, and the daemon recovers by itself', 
       ({ status }) => status === 200,
     );
     expect((await send(`${daemon.url}/api/v1/operations`)).text).toBe('[]');
+  });
+
+  it('the schema is of a newer version at the start: 503 that names it, in health too; ready when that is over', async () => {
+    lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
+    await (await lab.startDaemon()).stop();
+    const change = (text: string) => lab.database.query(text, [], 'migratekit_oma');
+    await change("INSERT INTO volume_daemon_migrations (id) VALUES ('900-of-tomorrow')");
+    const daemon = await lab.startDaemon({ until: 'listening' });
+    await until(
+      () => healthOf(daemon),
+      ({ details }) => details.components.database?.message.includes('900-of-tomorrow') === true,
+    );
+    const create = { method: 'POST', body: JSON.stringify(body()) };
+    expect(await send(`${daemon.url}/api/v1/volumes`, create)).toMatchObject({
+      status: 503,
+      body: { code: 'DATABASE_UNAVAILABLE', error: expect.stringContaining('900-of-tomorrow') },
+    });
+    await change("DELETE FROM volume_daemon_migrations WHERE id LIKE '900%'");
+    await until(
+      () => send(`${daemon.url}/readyz`),
+      ({ status }) => status === 200,
+    );
   });
 
   it('no active row in ossea_configs: accepted operations wait and say why; an inserted row is used without a restart', async () => {

@@ -110,7 +110,7 @@ describe('a forced sync', () => {
 
   it('in standby fails and says who owns the appliance', async () => {
     daemon.phase = 'standby';
-    daemon.standbyRefusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: oma-2');
+    daemon.refusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: oma-2');
     await expect(forceSync(daemon, false, async () => 'skipped')).rejects.toMatchObject({
       code: 'STANDBY',
       message: expect.stringContaining('oma-2'),
