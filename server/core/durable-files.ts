@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { access, constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { accessSync, existsSync, mkdirSync } from 'node:fs';
+import { constants, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from './has-code';
 
@@ -14,13 +14,21 @@ const TEMPORARY = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | c
  * await makeFolder('/run/volume-daemon/exports');
  */
 export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: unknown) => explain(path, error));
+}
+
+/** As makeFolder. */
+export function makeFolderSync(path: string): void {
   try {
-    await mkdir(path, { recursive: true });
+    mkdirSync(path, { recursive: true });
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error;
-    await access(aboveMissing(path), constants.W_OK);
-    throw error;
+    explain(path, error);
   }
+}
+
+function explain(path: string, error: unknown): never {
+  if (hasCode(error, 'ENOENT')) accessSync(aboveMissing(path), constants.W_OK);
+  throw error;
 }
 
 /** The nearest folder above a path that is there. */

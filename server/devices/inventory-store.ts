@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { createStorage } from 'unstorage';
 import fsDriver from 'unstorage/drivers/fs-lite';
 import { z } from 'zod';
+import { makeFolder } from '../core/durable-files';
 import { LIMITS } from '../core/limits';
 import type { DeviceSnapshot } from './device';
 import { DISK_BUSES } from './device';
@@ -52,7 +52,7 @@ export function createInventoryStore(folder: string): InventoryStore {
     save: async (snapshot) => {
       const { bootId, devices, at, appearances = [] } = snapshot;
       // The driver ignores why it cannot make the folder, and tells that of the file in it: there is none.
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await storage.setItem(KEY, {
         bootId,
         devices: devices.map((device) => deviceSchema.parse(device)),

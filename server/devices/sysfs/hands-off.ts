@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolderSync } from '../../core/durable-files';
 import { messageOf } from '../../core/errors';
 import type { Device } from '../device';
 import { isVolumeSerial } from '../serial';
@@ -129,7 +130,7 @@ export class HandsOff {
       const path = join(this.places.marksDir, mark);
       // A file system that has become read-only has kept it.
       if (!existsSync(path)) {
-        mkdirSync(this.places.marksDir, { recursive: true });
+        makeFolderSync(this.places.marksDir);
         writeFileSync(path, '');
       }
       this.unnamed.delete(mark);
