@@ -90,9 +90,9 @@ export class ApplianceIdentity {
         case 'absent':
           return null;
         case 'seen':
-          return `${named}, which CloudStack has as VM ${vm.value.name}: this machine is that one, perhaps a copy; correct OMA_VM_ID or ossea_configs.oma_vm_id`;
+          return `${named}, which CloudStack has as VM ${vm.value.name}: this machine is that one, perhaps a copy; ${CORRECT}`;
         case 'unknown':
-          return `${named}, of which CloudStack does not say that it is no VM: ${vm.why}`;
+          return `${named}, of which CloudStack does not say that it is no VM: ${vm.why}; if this machine is that VM, ${CORRECT}; else stop and start it in CloudStack, which gives it the UUID of its own VM`;
         default:
           return vm satisfies never;
       }
@@ -164,17 +164,19 @@ export class ApplianceIdentity {
     const from = source ?? 'nowhere';
     if (verdict === 'refuted')
       throw unusable(
-        `CloudStack has no VM ${vmId} (from ${from}): correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        `CloudStack has no VM ${vmId} (from ${from}): ${CORRECT}`,
         this.view,
       );
     if (verdict === 'not-visible')
       throw unusable(
-        `CloudStack does not show VM ${vmId}, this appliance (from ${from}), to the key of ossea_configs: use a key of the account or project that the VM belongs to, or correct OMA_VM_ID or ossea_configs.oma_vm_id`,
+        `CloudStack does not show VM ${vmId}, this appliance (from ${from}), to the key of ossea_configs: use a key of the account or project that the VM belongs to, or ${CORRECT}`,
         this.view,
       );
     return vmId;
   }
 }
+
+const CORRECT = 'correct OMA_VM_ID or ossea_configs.oma_vm_id';
 
 type WhyUnknown = Pick<ApplianceView, 'unread' | 'contradicted'>;
 
