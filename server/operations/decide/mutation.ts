@@ -296,10 +296,10 @@ export function verdictOf(end: EndedTry): 'final' | 'retry' | 'unknown' {
  */
 export function failureMessage(end: EndedTry, what: string): string {
   if (end.outcome === 'ok')
-    return `CloudStack says that the ${what} has succeeded (job ${end.jobId}), and the volume does not show its effect`;
+    return `CloudStack says that the ${what} has succeeded (job ${end.jobId}), and does not show its effect`;
   if (end.outcome === 'unknown' || (end.code === null && end.text === null)) {
     const words = end.text === null ? '' : `: ${end.text}`;
-    return `CloudStack did not say how the ${what} ended (job ${end.jobId}), and the volume does not show its effect${words}`;
+    return `CloudStack did not say how the ${what} ended (job ${end.jobId}), and does not show its effect${words}`;
   }
   return `CloudStack ${what} failed: CloudStack API error ${end.code ?? 530}: ${end.text ?? 'no text'}`;
 }

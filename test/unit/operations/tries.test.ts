@@ -146,9 +146,11 @@ describe('after a try that has ended without its effect', () => {
   it('the words tell how it has ended, and the number that CloudStack gave', () => {
     const said = (end: object) =>
       failureMessage(ended(situated(tried(end)).journal.mutation(STEP)), 'volume detach');
-    expect(said(WORKED)).toMatch(/^CloudStack says that the volume detach has succeeded \(job j\)/);
+    expect(said(WORKED)).toBe(
+      'CloudStack says that the volume detach has succeeded (job j), and does not show its effect',
+    );
     expect(said({ outcome: 'unknown', text: 'lost' })).toMatch(/did not say how .* \(job j\).*: lost$/);
-    expect(said({ outcome: 'failed' })).toMatch(/did not say how .* does not show its effect$/);
+    expect(said({ outcome: 'failed' })).toMatch(/did not say how .*, and does not show its effect$/);
     expect(said({ outcome: 'failed', code: 533 })).toBe(
       'CloudStack volume detach failed: CloudStack API error 533: no text',
     );
