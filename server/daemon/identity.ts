@@ -161,18 +161,10 @@ export class ApplianceIdentity {
   require(): string {
     const { vmId, verdict, source } = this.view;
     if (vmId === null) throw applianceUnknown(this.view);
-    const from = source ?? 'nowhere';
-    if (verdict === 'refuted')
-      throw unusable(
-        `CloudStack has no VM ${vmId} (from ${from}): ${CORRECT}`,
-        this.view,
-      );
-    if (verdict === 'not-visible')
-      throw unusable(
-        `CloudStack does not show VM ${vmId}, this appliance (from ${from}), to the key of ossea_configs: use a key of the account or project that the VM belongs to, or ${CORRECT}`,
-        this.view,
-      );
-    return vmId;
+    const why = unusableText(this.view);
+    if (why === null) return vmId;
+    const details = { vm_id: vmId, source, verdict };
+    throw new DaemonError('APPLIANCE_UNKNOWN', why, { details, retryAfterSeconds: 30 });
   }
 }
 
@@ -189,6 +181,22 @@ export function unknownText({ unread, contradicted }: WhyUnknown): string {
   return contradicted ?? 'set OMA_VM_ID or ossea_configs.oma_vm_id';
 }
 
+/** Why the VM that is named cannot be this one, and what ends that; null: nothing says so. */
+export function unusableText({ vmId, verdict, source }: ApplianceView): string | null {
+  const named = `VM ${vmId} (from ${source ?? 'nowhere'})`;
+  switch (verdict) {
+    case 'refuted':
+      return `CloudStack has no ${named}: ${CORRECT}`;
+    case 'not-visible':
+      return `CloudStack does not show ${named}, this appliance, to the key of ossea_configs: use a key of the account or project that the VM belongs to, or ${CORRECT}`;
+    case 'confirmed':
+    case 'unverified':
+      return null;
+    default:
+      return verdict satisfies never;
+  }
+}
+
 /** No source names a VM, not all of them could be read (`unread`), or the machine is another one. */
 export function applianceUnknown(why: WhyUnknown): DaemonError {
   return new DaemonError(
@@ -196,13 +204,6 @@ export function applianceUnknown(why: WhyUnknown): DaemonError {
     `The daemon does not know which VM it runs on: ${unknownText(why)}`,
     { retryAfterSeconds: 30 },
   );
-}
-
-function unusable(message: string, { vmId, source, verdict }: ApplianceView): DaemonError {
-  return new DaemonError('APPLIANCE_UNKNOWN', message, {
-    details: { vm_id: vmId, source, verdict },
-    retryAfterSeconds: 30,
-  });
 }
 
 const VERDICTS = { seen: 'confirmed', absent: 'refuted', unknown: 'not-visible' } as const;

@@ -4,7 +4,7 @@ import { LIMITS } from '../../core/limits';
 import type { Engine, RunningOperation } from '../../operations/engine';
 import type { SyncService } from '../../sync/sync-service';
 import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
-import { type ApplianceView, unknownText } from '../identity';
+import { type ApplianceView, unknownText, unusableText } from '../identity';
 import { syncHealth } from './sync-health';
 
 /** One dependency: how to probe it, and how often. */
@@ -153,16 +153,8 @@ function applianceHealth(view: ApplianceView, phase: DaemonPhase): ComponentHeal
   if (view.vmId === null && phase === 'starting')
     return { status: 'unknown', message: 'not looked at yet: the database comes first' };
   if (view.vmId === null) return { status: 'unhealthy', message: `unknown: ${unknownText(view)}` };
-  if (view.verdict === 'refuted')
-    return {
-      status: 'unhealthy',
-      message: `CloudStack has no VM ${view.vmId} (from ${view.source ?? 'nowhere'})`,
-    };
-  if (view.verdict === 'not-visible')
-    return {
-      status: 'unhealthy',
-      message: `CloudStack does not show VM ${view.vmId} (from ${view.source ?? 'nowhere'}) to this key`,
-    };
+  const unusable = unusableText(view);
+  if (unusable !== null) return { status: 'unhealthy', message: unusable };
   if (view.conflicts.length > 0) return { status: 'degraded', message: view.conflicts.join('; ') };
   return {
     status: view.verdict === 'confirmed' ? 'healthy' : 'unknown',
