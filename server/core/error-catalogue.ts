@@ -119,7 +119,7 @@ const catalogue = {
   DATABASE_UNAVAILABLE: {
     status: 503,
     title: 'The database is away',
-    fix: 'Check the database server and DATABASE_DSN; the daemon goes on by itself.',
+    fix: 'Do what the detail says, or check the database server and DATABASE_DSN; the daemon goes on by itself.',
   },
   APPLIANCE_UNKNOWN: {
     status: 503,
