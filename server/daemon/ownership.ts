@@ -75,9 +75,15 @@ export class Ownership {
     return this.trouble === null ? this.otherOwner : null;
   }
 
+  /** Why the last try to become the owner failed; null: it did not. */
+  get unsettled(): string | null {
+    if (this.trouble === null) return null;
+    return `it could not be settled who owns this appliance: ${this.trouble}`;
+  }
+
   /** Why this daemon is not the owner. */
   get reason(): string {
-    if (this.trouble !== null) return `it could not be settled who owns this appliance: ${this.trouble}`;
+    if (this.unsettled !== null) return this.unsettled;
     if (this.otherOwner !== null) return `another daemon owns this appliance: ${this.otherOwner}`;
     return 'the daemon is taking over the appliance';
   }

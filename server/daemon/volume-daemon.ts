@@ -153,7 +153,7 @@ export class VolumeDaemon implements Daemon {
       this.adapters,
       () => this.readable(),
       configuration,
-      () => this.domain.ownership.engine?.attachingDisks() ?? [],
+      this.domain.ownership,
     );
     this.statistics = new Statistics(
       database.ledger,

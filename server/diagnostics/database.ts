@@ -14,6 +14,8 @@ export async function checkDatabase(parts: {
   /** The ids of the migrations of this version. */
   readonly expected: readonly string[];
   readonly pool: DatabaseReport['pool'];
+  /** Why the daemon does not take its appliance in this database; null: it does, or another daemon has it. */
+  readonly unsettled: string | null;
   readonly readOwner: () => Promise<DatabaseReport['owner']>;
 }): Promise<DatabaseReport> {
   const { clock, database, pool } = parts;
@@ -32,6 +34,7 @@ export async function checkDatabase(parts: {
       problems.push(
         `migrations of a newer version have run: ${newer.join(', ')}; install that version, or a later one`,
       );
+    if (parts.unsettled !== null) problems.push(parts.unsettled);
     if (Math.abs(clockSkewMs) > LIMITS.CLOCK_SKEW_WARN_MS)
       problems.push(`${skewText(clockSkewMs, "the database's")}: set right the one that is wrong`);
     const { version, migrations } = seen;

@@ -31,6 +31,8 @@ interface DiagnosticParts {
     readonly migrations: readonly string[];
     inspect(): Promise<DatabaseFacts>;
     usage(): DatabaseReport['pool'];
+    /** See checkDatabase. */
+    unsettled(): string | null;
   };
   appliance(): {
     readonly vmId: string | null;
@@ -111,6 +113,7 @@ export class Diagnostics {
       inspect: () => database.inspect(),
       expected: database.migrations,
       pool: database.usage(),
+      unsettled: database.unsettled(),
       readOwner: async () => {
         const row = vmId === null ? null : await this.parts.ledger().readOwner(vmId);
         return row && { owner: row.owner, epoch: row.epoch, since: row.since };

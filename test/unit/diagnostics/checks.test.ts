@@ -271,8 +271,10 @@ describe('check cloudstack', () => {
 });
 
 describe('check database', () => {
-  const database = (inspect: Parameters<typeof checkDatabase>[0]['inspect']) =>
+  type Parts = Parameters<typeof checkDatabase>[0];
+  const database = (inspect: Parts['inspect'], unsettled: Parts['unsettled'] = null) =>
     checkDatabase({
+      unsettled,
       clock: systemClock,
       database: 'user:***@tcp(db)/name',
       inspect,
@@ -299,6 +301,11 @@ describe('check database', () => {
       ok: false,
       problems: [expect.stringContaining('of a newer version have run: 003-later')],
     });
+  });
+
+  it('is not content with a database that answers and is not taken, as one from before', async () => {
+    const report = await database(async () => facts(['001-a', '002-b']), 'it is older than what was written');
+    expect(report).toMatchObject({ ok: false, problems: ['it is older than what was written'] });
   });
 
   it('names migrations that are missing and a clock that is wrong', async () => {
