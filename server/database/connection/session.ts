@@ -46,7 +46,9 @@ const MYSQL = '/*!50708 , max_execution_time = 0 */';
  */
 export function sessionStatements(idleMs: number): readonly string[] {
   return [
-    'SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci',
+    // A mode that is strict would refuse what an administrator has bounded (--maximum-sort-buffer-size and
+    // the like); a lax one takes as much of it as there may be.
+    "SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci, sql_mode = ''",
     `SET ${variables(idleMs)} ${MARIADB} ${MYSQL}`,
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
   ];

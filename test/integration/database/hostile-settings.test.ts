@@ -176,6 +176,34 @@ describe('a server with hostile settings', () => {
   });
 });
 
+describe('a server whose administrator has bounded what a session may set', () => {
+  it('is used within these bounds, also where a strict mode would refuse what is beyond', async () => {
+    const bounded = await startMariadb({
+      settings: {
+        'sql-mode': 'TRADITIONAL',
+        'maximum-sort-buffer-size': 262_144,
+        'maximum-max-sort-length': 512,
+        'maximum-innodb-lock-wait-timeout': 1,
+        'maximum-wait-timeout': 10,
+      },
+    });
+    try {
+      const there = parseDsn(bounded.dsn);
+      await migrate(there, silentLogger);
+      const small = openPool(there);
+      const { rows } = await small.query((db) =>
+        sql`SELECT @@sort_buffer_size AS sort, @@wait_timeout AS idle, @@sql_mode AS mode`.execute(db),
+      );
+      expect(rows).toEqual([
+        { sort: 262_144, idle: 10, mode: expect.stringContaining('STRICT_ALL_TABLES') },
+      ]);
+      await small.close();
+    } finally {
+      await bounded.stop();
+    }
+  });
+});
+
 describe('a server that logs statements, not rows', () => {
   it('is waited for, and the reason says what to set', async () => {
     const logging = await startMariadb({
