@@ -78,8 +78,7 @@ async function inTurn(connection: Connection, logger: Logger): Promise<string[]>
   let said = '';
   while ((await missing(connection)).length > 0) {
     if (await lock.take()) {
-      const ran = await runMissing(connection, lock, logger);
-      await lock.release();
+      const ran = await runMissing(connection, lock, logger).finally(() => lock.release());
       if (ran !== null) return ran;
       continue;
     }

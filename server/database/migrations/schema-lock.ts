@@ -33,8 +33,10 @@ export class SchemaLock {
     return this.write(`UPDATE ${TABLE} SET lease_until = ${UNTIL} WHERE id = 1 AND holder = ?`);
   }
 
+  /** Never throws: what cannot be given back ends by itself. */
   async release(): Promise<void> {
-    await this.write(`UPDATE ${TABLE} SET lease_until = NULL WHERE id = 1 AND holder = ?`);
+    const released = this.write(`UPDATE ${TABLE} SET lease_until = NULL WHERE id = 1 AND holder = ?`);
+    await released.catch(() => false);
   }
 
   /** For messages. */

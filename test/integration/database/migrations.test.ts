@@ -100,6 +100,20 @@ describe('a fresh database', () => {
     expect(lines[0]).toBe('Another process is changing the schema');
   });
 
+  it('a migration that the account may not do is named, and begins again at once when it may', async () => {
+    const dsn = await databaseWith([]);
+    await server.query(`REVOKE ALTER ON ${dsn.database}.* FROM 'oma_user'@'%'`);
+    await expect(migrate(dsn, silentLogger)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/ALTER command denied .*GRANT ALL/),
+    });
+    await server.query(`GRANT ALTER ON ${dsn.database}.* TO 'oma_user'@'%'`);
+    const lines: string[] = [];
+    const logger: Logger = { ...silentLogger, info: (message) => void lines.push(message) };
+    expect(await migrate(dsn, logger)).toEqual(MIGRATIONS.map(({ id }) => id));
+    expect(new Set(lines)).toEqual(new Set(['Database migration']));
+  });
+
   it('a schema of a newer version is refused by name and left as it is, also where migrations of this one are missing', async () => {
     const dsn = await databaseWith(SPECIFICATION);
     await migrate(dsn, silentLogger);
