@@ -48,7 +48,6 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1114, SPACE],
   [3675, SPACE],
   [1036, READ_ONLY],
-  [1290, READ_ONLY],
   [1792, READ_ONLY],
   [1836, READ_ONLY],
   [3989, READ_ONLY],
@@ -62,8 +61,10 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1153, 'raise max_allowed_packet of the server'],
 ]);
 
-/** For numbers that stand for many things. */
+/** For numbers that stand for many things: 1290 names any option of the server. */
 const BY_TEXT: readonly (readonly [RegExp, string])[] = [
+  [/read[-_]only/i, READ_ONLY],
+  [/max[-_]session[-_]mem[-_]used/i, 'raise max_session_mem_used of the server'],
   [/write ?set/i, WRITE_SET],
   [/(error|errno:?) 28\b|no space left/i, SPACE],
   [/max_user_connections/i, CONNECTIONS],
