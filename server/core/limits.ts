@@ -266,7 +266,9 @@ export const LIMITS = {
   DATABASE_BACKOFF_CAP_MS: 5_000,
   // Longer than a wait for a lock, and than a Galera cluster needs to give up a node that died
   DATABASE_STATEMENT_MS: 8_000,
-  DATABASE_LOCK_WAIT_MS: 5_000,
+  // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile: two
+  // such waits and a renewal fit into LEASE_HOLD_MS.
+  DATABASE_LOCK_WAIT_MS: 1_000,
   DATABASE_IDLE_MS: 60_000,
   /**
    * MySQL 8.0.20 to 8.0.27 sort nothing that is not 15 times smaller than this: a request and

@@ -17,6 +17,7 @@ const NO_DEFAULT =
   'another program has added this column: give it a default value, or let it be NULL (ALTER TABLE … ALTER COLUMN … SET DEFAULT …)';
 const TRIGGER =
   'a trigger of another program met a row that its table has already: mend or drop it (SHOW TRIGGERS)';
+const LOCKED = 'another session holds a lock: SHOW FULL PROCESSLIST and SHOW ENGINE INNODB STATUS tell which';
 const WRITE_SET = 'raise wsrep_max_ws_size and wsrep_max_ws_rows';
 const PLUGIN =
   'use an account that signs in with mysql_native_password, caching_sha2_password or client_ed25519';
@@ -58,6 +59,7 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1062, TRIGGER],
   [1586, TRIGGER],
   [1364, NO_DEFAULT],
+  [1205, LOCKED],
   [1153, 'raise max_allowed_packet of the server'],
 ]);
 
@@ -73,6 +75,7 @@ const BY_TEXT: readonly (readonly [RegExp, string])[] = [
 
 /** Where no server has answered. */
 const BY_CODE: ReadonlyMap<string, string> = new Map([
+  ['PROTOCOL_SEQUENCE_TIMEOUT', `the server has not answered in time: it is overloaded, or ${LOCKED}`],
   ['ECONNREFUSED', 'no server listens there: start it, or correct host and port in DATABASE_DSN'],
   ['ENOENT', 'there is no such unix socket: start the server, or correct the path in DATABASE_DSN'],
   ['ENOTFOUND', 'there is no host of that name: correct it in DATABASE_DSN, or mend the name service'],

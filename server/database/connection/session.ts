@@ -6,10 +6,10 @@ import { LIMITS } from '../../core/limits';
  *
  * UTC; strict, so that nothing is silently cut, and a known syntax; every row of an answer; every statement
  * commits by itself outside a transaction; room to sort rows with JSON in them, by whole keys; keys are
- * checked; bounded waits for locks; an end for what a vanished client left open. Comments hold what only
+ * checked; an end for what a vanished client left open. Comments hold what only
  * MariaDB or only MySQL has.
  */
-function variables(idleMs: number): string {
+function variables(idleMs: number, waiting: readonly string[]): string {
   return [
     "time_zone = '+00:00'",
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'",
@@ -23,7 +23,7 @@ function variables(idleMs: number): string {
     'unique_checks = 1',
     'group_concat_max_len = 1048576',
     "completion_type = 'NO_CHAIN'",
-    `innodb_lock_wait_timeout = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}`,
+    ...waiting,
     `wait_timeout = ${idleMs / 1000}`,
   ].join(', ');
 }
@@ -37,19 +37,28 @@ const MARIADB = `/*M!100300 , max_statement_time = 0, check_constraint_checks = 
 const MYSQL = '/*!50708 , max_execution_time = 0 */';
 
 /**
+ * For rows, and for tables: an ALTER or LOCK TABLES of another program. Whoever waits for either holds the
+ * appliance's row (../journal/fencing.ts), and the renewal of the lease waits behind it.
+ */
+const LOCK_WAITS: readonly string[] = ['innodb_lock_wait_timeout', 'lock_wait_timeout'].map(
+  (name) => `${name} = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}`,
+);
+
+/**
  * The statements that begin a session; any that fails makes it unusable. READ COMMITTED, because the gap
  * locks of the default level make concurrent first writes deadlock, and nothing here reads twice.
  *
  * @param idleMs after so long without a statement the server ends the session
+ * @param waiting how long it waits for locks; whoever changes the schema waits as long as the server lets it
  * @example
  * for (const statement of sessionStatements(LIMITS.DATABASE_IDLE_MS)) await connection.query(statement);
  */
-export function sessionStatements(idleMs: number): readonly string[] {
+export function sessionStatements(idleMs: number, waiting = LOCK_WAITS): readonly string[] {
   return [
     // A mode that is strict would refuse what an administrator has bounded (--maximum-sort-buffer-size and
     // the like); a lax one takes as much of it as there may be.
     "SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci, sql_mode = ''",
-    `SET ${variables(idleMs)} ${MARIADB} ${MYSQL}`,
+    `SET ${variables(idleMs, waiting)} ${MARIADB} ${MYSQL}`,
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
   ];
 }

@@ -5,7 +5,10 @@ import type { Tables } from '../tables';
 
 /** The write names an epoch that is not the current one: its writer must stop. */
 export function leaseLost(): DaemonError {
-  return new DaemonError('LEASE_LOST', 'Another daemon has taken over this appliance; nothing was written');
+  return new DaemonError(
+    'LEASE_LOST',
+    'This appliance was taken over, by another daemon or by this one anew; nothing was written',
+  );
 }
 
 /**

@@ -49,7 +49,8 @@ async function connectTo(dsn: Dsn, address: Address, writable: boolean): Promise
   const connection = await createConnection(connectionOptions(dsn, address));
   try {
     // As every session; a long idle time, because altering a large table takes long.
-    for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS)) await connection.query(statement);
+    for (const statement of sessionStatements(LIMITS.MIGRATION_IDLE_MS, []))
+      await connection.query(statement);
     await allowEveryAlter(connection);
     const demands = { writable, causal: true, timeoutMs: LIMITS.DATABASE_STATEMENT_MS } as const;
     await vet((question) => connection.query(question).then(([rows]) => rows), demands);
