@@ -11,9 +11,11 @@ import { errorNumber, faultOf } from './faults';
 export class ClusterNodes {
   private index = 0;
   private readonly listeners: (() => void)[] = [];
-  private readonly idleListeners: (() => void)[] = [];
+  private readonly idleListeners: ((below: number) => void)[] = [];
   /** Writes in a row that the node in use has not answered. */
   private unanswered = 0;
+  /** It is said that the server gives no more connections. */
+  private isShort = false;
   /** Why a node was left, as logged; while none works, each is tried again and again. */
   private readonly said = new Map<Address, string>();
 
@@ -33,6 +35,7 @@ export class ClusterNodes {
 
   /** A connection to this node satisfies. */
   works(address: Address): void {
+    this.isShort = false;
     if (this.said.delete(address))
       this.logger.info('A node of the database works again', { node: describeAddress(address) });
   }
@@ -41,16 +44,26 @@ export class ClusterNodes {
     this.listeners.push(listener);
   }
 
-  onCloseIdle(listener: () => void): void {
+  /** The server, or the account, has as many connections as it may have. */
+  givesNoMore(reason: string): void {
+    if (!this.isShort)
+      this.logger.warn('The database gives no more connections; those that there are take turns', {
+        node: describeAddress(this.current),
+        reason,
+      });
+    this.isShort = true;
+  }
+
+  onCloseIdle(listener: (below: number) => void): void {
     this.idleListeners.push(listener);
   }
 
   /**
    * A statement was not answered in time: what lies idle may lead nowhere as well, and costs little to make
-   * anew. Or it takes the place of a connection that matters more.
+   * anew. Or it takes the place of a connection that matters more: of lanes below this rank.
    */
-  closeIdle(): void {
-    for (const listener of this.idleListeners) listener();
+  closeIdle(below = Number.POSITIVE_INFINITY): void {
+    for (const listener of this.idleListeners) listener(below);
   }
 
   /**

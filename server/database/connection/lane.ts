@@ -28,8 +28,11 @@ export interface LaneOptions {
   /** ms; a statement that takes longer breaks its connection. */
   readonly statementMs: number;
   readonly demands: Demands;
-  /** Where there is no connection left to be had, those of ours that lie idle are closed. */
-  readonly comesFirst?: boolean;
+  /**
+   * Where the server has no connection left for a lane that has none, those of lanes of a lower rank that lie
+   * idle make room.
+   */
+  readonly rank: number;
 }
 
 /** The connections to one node; a lane has those of the node in use. */
@@ -56,6 +59,10 @@ export class Lane implements MysqlPool {
   private readonly busy = new WeakSet<Socket>();
   private readonly vetted = new WeakSet<PoolConnection>();
   private readonly sessions = new WeakMap<PoolConnection, Promise<void>>();
+  /** Connections that are being made or handed out. */
+  private making = 0;
+  /** Who waits for one of our connections to come back: the server has no other. */
+  private readonly queue: (() => void)[] = [];
 
   constructor(
     private readonly nodes: ClusterNodes,
@@ -70,8 +77,9 @@ export class Lane implements MysqlPool {
       for (const socket of before.sockets) socket.destroy(notTrusted());
       before.pool.end(() => {});
     });
-    nodes.onCloseIdle(() => {
-      for (const socket of this.node.sockets) if (!this.busy.has(socket)) socket.destroy(notTrusted());
+    nodes.onCloseIdle((below) => {
+      if (this.node.options.rank >= below) return;
+      for (const socket of this.idle(this.node)) socket.destroy(notTrusted());
     });
   }
 
@@ -96,14 +104,53 @@ export class Lane implements MysqlPool {
     for (const socket of this.node.sockets) socket.destroy(notTrusted());
   }
 
-  /** Nothing was sent yet, so every node may be tried. */
+  /** Where the server has no connection left, one of our own is waited for. */
   private async obtain(): Promise<MysqlPoolConnection> {
+    for (;;) {
+      try {
+        return await this.connect();
+      } catch (error) {
+        if (isFull(error)) this.nodes.givesNoMore(messageOf(error));
+        if (!this.mayWait(error)) {
+          this.next();
+          throw error;
+        }
+      }
+      // One may have come back while this one was refused.
+      if (this.idle(this.node).length === 0) await new Promise<void>((resolve) => this.queue.push(resolve));
+    }
+  }
+
+  private mayWait(error: unknown): boolean {
+    if (!isFull(error) || this.queue.length >= LIMITS.DATABASE_QUEUE) return false;
+    return this.usage.inUse + this.making > 0 || this.idle(this.node).length > 0;
+  }
+
+  /** Those that have been used and are not. */
+  private idle({ sockets, idleSince }: Node): Socket[] {
+    return [...sockets].filter(
+      (socket) => idleSince.has(socket) && !this.busy.has(socket) && !socket.destroyed,
+    );
+  }
+
+  /** A connection has come back, or whoever was next has not got one: another one tries. */
+  private next(): void {
+    this.queue.shift()?.();
+  }
+
+  /** Nothing was sent yet, so every node may be tried. */
+  private async connect(): Promise<MysqlPoolConnection> {
     for (let tries = this.nodes.count; ; tries -= 1) {
       const { node } = this;
+      this.making += 1;
+      const taken = this.take(node).finally(() => {
+        this.making -= 1;
+      });
       try {
-        return await this.take(node);
+        return await taken;
       } catch (error) {
-        if (node.options.comesFirst && isFull(error)) this.nodes.closeIdle();
+        if (this.mayWait(error)) throw error;
+        if (isFull(error)) this.nodes.closeIdle(node.options.rank);
         const elsewhere = node.left || (isUnreachable(error) && this.leave(node, error));
         if (!elsewhere || tries <= 1) throw error;
       }
@@ -143,6 +190,7 @@ export class Lane implements MysqlPool {
           node.idleSince.set(socket, performance.now());
         }
         this.usage.inUse -= 1;
+        this.next();
       },
     });
   }
@@ -152,10 +200,10 @@ export class Lane implements MysqlPool {
    * back last is taken first, and there is one at least every few seconds, so that mysql2 need not look
    * for them every second.
    */
-  private closeIdle({ sockets, idleSince }: Node): void {
+  private closeIdle(node: Node): void {
     const latest = performance.now() - LIMITS.DATABASE_IDLE_MS / 2;
-    for (const socket of sockets)
-      if (!this.busy.has(socket) && (idleSince.get(socket) ?? latest) < latest) socket.destroy(notTrusted());
+    for (const socket of this.idle(node))
+      if ((node.idleSince.get(socket) ?? latest) < latest) socket.destroy(notTrusted());
   }
 
   private leave({ address }: Node, error: unknown): boolean {

@@ -131,6 +131,9 @@ function closeLane(lane: Lane): Promise<void> {
   return new Promise((resolve, reject) => lane.end((error) => (error ? reject(error) : resolve())));
 }
 
+/** What a packet cannot do, the other connections can. */
+const RANKS = { packets: 0, work: 1, lease: 2 };
+
 function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
   return {
     connections: {
@@ -145,13 +148,18 @@ function workLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       causal: true,
       timeoutMs: LIMITS.DATABASE_CONNECT_TIMEOUT_MS,
     },
+    rank: RANKS.work,
   };
 }
 
 /** Several statements in a text are allowed on such a connection only; their values are escaped like all. */
 function packetLane(dsn: Dsn, address: Address, nodes: number, connectionLimit: number): LaneOptions {
   const lane = workLane(dsn, address, nodes);
-  return { ...lane, connections: { ...lane.connections, connectionLimit, multipleStatements: true } };
+  return {
+    ...lane,
+    connections: { ...lane.connections, connectionLimit, multipleStatements: true },
+    rank: RANKS.packets,
+  };
 }
 
 /** The lease's own connection. What it reads may be old: it is only acted on by conditional writes. */
@@ -170,7 +178,7 @@ function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
     session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
     statementMs: LIMITS.LEASE_STATEMENT_MS,
     demands: { writable: nodes > 1, causal: false, timeoutMs: LIMITS.LEASE_STATEMENT_MS },
-    comesFirst: true,
+    rank: RANKS.lease,
   };
 }
 

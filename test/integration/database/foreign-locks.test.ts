@@ -57,7 +57,7 @@ it.each([
     const writing = ledger.append(epoch, operation.id, {
       after: 2,
       at: T0,
-      entries: [entry('map', 'result', {})],
+      entries: [entry('map', 'done', {})],
       effects: [put],
       end: ended(),
     });

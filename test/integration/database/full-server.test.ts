@@ -2,18 +2,20 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
+import type { Dsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
+let dsn: Dsn;
 let pool: Database;
 let ledger: MysqlLedger;
 
 beforeAll(async () => {
   const migrated = await startMigrated();
   server = migrated.server;
-  const { dsn } = migrated;
+  dsn = migrated.dsn;
   // One less than we make, and they count from now on.
   await server.query(
     `ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS ${LIMITS.DATABASE_CONNECTIONS + 1}`,
@@ -43,4 +45,40 @@ it('the lease gets a connection where the account has no more: those of ours tha
     );
   expect(await renew()).toContain('raise the limit of connections');
   await expect.poll(renew, { timeout: LIMITS.LEASE_HOLD_MS }).toBe('renewed');
+});
+
+/** With one connection for the lease and one for everything else. */
+async function beginAnew(): Promise<void> {
+  await pool.close();
+  const sessions = () => server.query("SELECT 1 FROM information_schema.processlist WHERE user = 'oma_user'");
+  await expect.poll(sessions).toEqual([]);
+  await server.query("ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS 2");
+  pool = openPool(dsn);
+  ledger = new MysqlLedger(pool, Date.now);
+}
+
+it('requests take turns where the account has fewer connections than they want, and the lease keeps its own', async () => {
+  await beginAnew();
+  const seen = await ledger.readOwner('appliance');
+  const epoch = await ledger.takeOver('appliance', 'owner', { seen, instance: '' });
+  const requests = Array.from({ length: 50 }, async () => {
+    await ledger.ping();
+    await ledger.resumable(epoch);
+  });
+  await Promise.all(requests);
+  await ledger.renewLease(epoch);
+  expect(pool.usage()).toEqual({ inUse: 0, waiting: 0 });
+});
+
+it('a packet that has the last connection gives it back to what has none', async () => {
+  await beginAnew();
+  await ledger.readOwner('appliance');
+  expect(await pool.packet('journal', [])).toEqual([]);
+  const ping = () =>
+    ledger.ping().then(
+      () => 'answered',
+      (error: unknown) => String(error),
+    );
+  expect(await ping()).toContain('raise the limit of connections');
+  await expect.poll(ping).toBe('answered');
 });
