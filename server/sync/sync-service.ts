@@ -220,5 +220,5 @@ function isComplete({ volumes, guest, configured, exportsEnabled }: Observation)
 }
 
 function keyOf({ kind, volumeId, devicePath }: Omit<Drift, 'action'>): string {
-  return `${kind} ${volumeId ?? ''} ${volumeId === null ? (devicePath ?? '') : ''}`;
+  return `${kind} ${volumeId ?? devicePath ?? ''}`;
 }

@@ -12,7 +12,7 @@ import type { View } from '../view';
  */
 export function judgeLeftover(view: View, volume: CloudVolume): Repair[] {
   const { id, vmId } = volume;
-  if (vmId === null || vmId === view.o.applianceVmId || !view.o.ours.has(id)) return [];
+  if (vmId === null || !view.o.ours.has(id)) return [];
   if (view.o.otherAppliances.has(vmId) || stateOf(volume).phase !== 'rest') return [];
   const message = `the volume is attached to VM ${vmId} and has no mapping`;
   const found = { kind: 'unmapped-volume' as const, volumeId: id, vmId, devicePath: null, message };

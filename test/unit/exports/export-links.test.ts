@@ -86,6 +86,7 @@ describe('the link of an export', () => {
     plugs.clear();
     await links.point(target({ diskseq: null }));
     expect(all()).toEqual([[`exports/${NAME}`, 'dev/vdb']]);
+    expect(await links.plug(NAME)).toBeNull();
     expect(await links.isRight(target({ diskseq: null }))).toBe(true);
     expect(await links.isRight(target({ diskseq: null, devicePath: disk('vdc') }))).toBe(false);
   });
@@ -215,6 +216,11 @@ describe('at the start', () => {
       [`plugs/7.vdb.${NAME}`, 'dev/vdb'],
     ]);
     expect(existsSync(at('exports', 'a folder'))).toBe(true);
+  });
+
+  it('stays one that cannot be written, where the server decides by the folder', async () => {
+    await links.point(target({ readOnly: true }));
+    expect([await links.sweep(), await links.isReadOnly(NAME)]).toEqual([[], true]);
   });
 
   it('goes whatever a server before this one has left in a folder that nobody looks at any more', async () => {

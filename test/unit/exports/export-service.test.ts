@@ -14,6 +14,8 @@ let a: MemoryAppliance;
 let service: ExportService;
 /** An operation works on the volume. */
 let isBusy: boolean;
+/** null: it is not known which VM this is. */
+let vmId: string | null;
 /** Called while CloudStack is asked for the volume. */
 let meanwhile: () => Promise<void>;
 /** What CloudStack says of the volume. */
@@ -22,7 +24,8 @@ beforeEach(async () => {
   isBusy = false;
   meanwhile = async () => {};
   a = await MemoryAppliance.start();
-  shown = { vmId: a.vmId, size: 5 * GIB };
+  vmId = a.vmId;
+  shown = { vmId, size: 5 * GIB };
   await a.plug(OURS);
   const disk = await a.diskOf(OURS);
   if (!disk) throw new Error('the disk is there');
@@ -39,7 +42,7 @@ beforeEach(async () => {
     clock: a.clock,
     events: new OperationEvents(),
     owner: () => ({ epoch: { applianceId: a.vmId, number: 1 }, applianceVmId: a.vmId }),
-    applianceVmId: () => a.vmId,
+    applianceVmId: () => vmId,
     watcher: { scan: async () => ({ ...(await a.guest.look()), at: 0, scanned: true }) },
     isBusyWith: () => isBusy,
     volume: async () => {
@@ -62,6 +65,8 @@ describe('the exports of another appliance with the same database', () => {
   it('are not counted here: its alerts are its own, and who is connected to them is not known here', async () => {
     expect((await service.list({})).map(({ volumeId }) => volumeId)).toEqual([OURS, THEIRS]);
     expect((await service.listHere()).map(({ volumeId }) => volumeId)).toEqual([OURS]);
+    vmId = null;
+    expect(await service.listHere(), 'whose they are is not known').toHaveLength(2);
   });
 
   it('are not validated here: no server of ours has them', async () => {

@@ -150,6 +150,15 @@ describe('those who follow are told', () => {
     expect(rates.length).toBeLessThanOrEqual(LIMITS.TRAFFIC_WINDOW_MS / POLL_MS + 1);
   });
 
+  it('also while it is only read', async () => {
+    const { rig, id, told, follow, poll } = await attached();
+    await poll();
+    follow();
+    rig.guest.transfer(id, { read: MIB });
+    await poll();
+    expect(told).toHaveLength(1);
+  });
+
   it('at most once a second, however often the disks are looked at', async () => {
     const { rig, id, told, follow, poll } = await attached();
     await poll();

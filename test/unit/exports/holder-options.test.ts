@@ -52,6 +52,7 @@ it.each(Object.entries(SAMPLES).flatMap(([name, values]) => values.map((value) =
       maxConnections,
       maxPerExport,
       maxBytesPerSecond,
+      nbdkit: 'nbdkit',
       exportsDir: '/run/volume-daemon/exports',
       readOnlyDir: '/run/volume-daemon/exports-read-only',
     });

@@ -599,6 +599,10 @@ describe('what is not known is not judged', () => {
       { ...nothing, volumes: null, mappings: [remote()] },
     ],
     ['the guest cannot be read', { guest: null }],
+    [
+      'the guest cannot be read, and the row of what is attached here names another VM',
+      { ...nothing, mappings: [remote()], guest: null },
+    ],
     ['a disk has not told its serial yet', { guest: guest([unread]) }],
     [
       'a disk has not told its serial yet and the volume is detached',
