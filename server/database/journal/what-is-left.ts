@@ -7,15 +7,18 @@ import { findOpenJobs } from './open-jobs';
  */
 export function whatIsLeft(entries: readonly JournalEntry[]): string {
   const jobs = findOpenJobs(entries).map(({ step, jobId }) => `${step} (job ${jobId}) may still take effect`);
-  const done = entries
-    .filter(({ step, state }) => step !== 'operation' && (state === 'done' || state === 'finished'))
-    .map(({ step }) => step);
+  // Whether a later step has undone it, the reader sees by the names.
+  const ended = entries.flatMap(({ step, state, data: { outcome } }) => {
+    if (state === 'done') return [step];
+    if (state !== 'finished') return [];
+    return [outcome === 'ok' ? step : `${step} (${outcome ?? 'unknown'})`];
+  });
   const unread = entries
     .filter(({ unreadable }) => unreadable !== undefined)
     .map(({ sequence, step }) => `entry ${sequence} (${step}) was not understood`);
   const parts = [
     ...jobs,
-    ...(done.length === 0 ? [] : [`done and not undone: ${[...new Set(done)].join(', ')}`]),
+    ...(ended.length === 0 ? [] : [`steps that have ended: ${[...new Set(ended)].join(', ')}`]),
     ...unread,
   ];
   return parts.length === 0 ? 'by its journal nothing was begun' : parts.join('; ');

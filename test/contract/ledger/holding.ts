@@ -126,6 +126,8 @@ export function describeHolding(suite: LedgerSuite): void {
       await append(first.id, {
         entries: [
           entry('withdraw', 'done', {}),
+          entry('detach-volume', 'intent', { job_id: 'job-0' }),
+          entry('detach-volume', 'finished', { job_id: 'job-0', outcome: 'failed' }),
           entry('detach-volume', 'intent', { job_id: 'job-1' }),
           entry('detach-volume', 'accepted', { job_id: 'job-1' }),
         ],
@@ -139,7 +141,7 @@ export function describeHolding(suite: LedgerSuite): void {
       for (const part of [
         'poison',
         'detach-volume (job job-1) may still take effect',
-        'not undone: withdraw',
+        'steps that have ended: withdraw, detach-volume (failed). Look',
       ])
         expect(ended?.error).toContain(part);
       expect((await ledger.readJournal(first.id)).at(-1)).toMatchObject({
