@@ -104,7 +104,8 @@ it.each([
   ['hidepid=0', '0000000000000000', false],
   ['hidepid=off', '0000000000000000', false],
 ])('a /proc with %s lists not all processes, unless we may trace them (%s)', async (options, held, hides) => {
-  tree.write('proc/self/mountinfo', line('0:5', 'proc', tree.procDir, 'proc', `rw,${options}`));
+  const proc = line('0:5', 'proc', tree.procDir, 'proc', `rw,${options}`);
+  tree.write('proc/self/mountinfo', proc + line('0:6', 'tmpfs', '/run', 'tmpfs'));
   tree.write('proc/self/status', `Name:\tnode\nCapEff:\t${held}\n`);
   const unknown = [{ kind: 'unknown', detail: expect.stringContaining('hidepid') }];
   expect(await users()).toEqual(hides ? unknown : []);

@@ -39,6 +39,7 @@ describe('the list of own disks', () => {
     '/dev/disk/by-id/',
     'serial',
     'serial a b',
+    '/dev/disk/by-id/virtio-x /dev/vdb',
     `serial ${'x'.repeat(500)}`,
     'serial \u0000\u0007',
     '\u001b[31mserial x',
