@@ -80,6 +80,11 @@ describe.each(CHANGES)('$method $path', (change) => {
     }
   });
 
+  it('refuses to wait where it does not', async () => {
+    if (change.query.includes('wait')) return;
+    expect(await refusedFields(change, 'wait=5')).toEqual([expect.objectContaining({ field: 'wait' })]);
+  });
+
   it('refuses a known name without a value, and one that is given twice', async () => {
     for (const name of change.query) {
       for (const query of [name, `${name}=`, `${name}=1&${name}=0`, `${name}=true&${name}`])

@@ -140,6 +140,17 @@ describe('a wrong wall clock, against the simulator, which sends no Date', () =>
     expect(client.cloud.statistics().clockSkewMs).toBeLessThan(-2.9 * HOUR);
   });
 
+  it('what was measured outlasts a refusal that has another reason', async () => {
+    const { client, simulator: cloud } = await start(-2 * HOUR);
+    await client.cloud.capabilities();
+    cloud.model.conditions.add({ kind: 'database-away' });
+    await expect(client.cloud.listZones()).rejects.toMatchObject({ kind: 'authentication' });
+    cloud.model.conditions.clear();
+    const { calls } = client.cloud.statistics();
+    await client.cloud.listZones();
+    expect(client.cloud.statistics().calls - calls, 'sent once').toBe(1);
+  });
+
   it('it is measured at most once a minute, and only when asked or after a 401', async () => {
     const { state, client } = await start(0);
     await client.cloud.listZones();

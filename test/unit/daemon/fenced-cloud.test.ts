@@ -24,10 +24,7 @@ function guarded(isOwner: () => boolean) {
 }
 
 describe.each<[string, (cloud: Cloud, departs?: Departure) => Promise<unknown>]>([
-  [
-    'detachVolume',
-    (cloud, departs) => cloud.submit({ name: 'detachVolume', volumeId: 'v' }, 'job', departs),
-  ],
+  ['detachVolume', (cloud, departs) => cloud.submit({ name: 'detachVolume', volumeId: 'v' }, 'job', departs)],
   ['deleteVolume', (cloud, departs) => cloud.deleteVolume('v', departs)],
   ['recoverVolume', (cloud, departs) => cloud.recoverVolume('v', departs)],
 ])('%s', (name, change) => {

@@ -109,14 +109,14 @@ it('docs/guides/monitoring.md tells every metric, its labels and its meaning', a
 });
 
 describe('dependencies', () => {
-  async function told(cloudstack: ComponentStatus) {
+  async function rendered(cloudstack: ComponentStatus, epoch: number | null = null) {
     const health = {
       phase: 'ready',
       cloudstack: { status: cloudstack },
       database: { status: 'healthy' },
       deviceMonitor: { status: 'healthy' },
       exportServer: { status: 'disabled' },
-      appliance: { status: 'healthy' },
+      appliance: { status: 'healthy', epoch },
       drifts: [],
       held: [],
       operations: { waiting: [] },
@@ -135,6 +135,11 @@ describe('dependencies', () => {
       pool: { inUse: 0, waiting: 0 },
       spans: null,
     });
+    return body;
+  }
+
+  async function told(cloudstack: ComponentStatus) {
+    const body = await rendered(cloudstack);
     const value = (name: string) =>
       Number(body.split(`volume_daemon_dependency_${name}{dependency="cloudstack"} `)[1]?.split('\n')[0]);
     return { up: value('up'), degraded: value('degraded') };
@@ -148,5 +153,11 @@ describe('dependencies', () => {
     ['unknown', 0, 0],
   ] as const)('one that is %s: up %i, degraded %i', async (status, up, degraded) => {
     expect(await told(status)).toEqual({ up, degraded });
+  });
+
+  it('whether a sync could judge is told by the owner: one that stands by has none', async () => {
+    const sample = /^volume_daemon_last_sync_judged 0$/m;
+    expect(await rendered('healthy', 3)).toMatch(sample);
+    expect(await rendered('healthy')).not.toMatch(sample);
   });
 });

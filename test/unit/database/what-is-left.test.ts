@@ -14,7 +14,11 @@ const entry = (fields: Partial<JournalEntry>): JournalEntry => ({
 });
 
 it('what was merely intended, waited for or noted is not told as done', () => {
-  const told = [entry({}), entry({ step: 'map', state: 'waiting' }), entry({ step: 'publish', state: 'note' })];
+  const told = [
+    entry({}),
+    entry({ step: 'map', state: 'waiting' }),
+    entry({ step: 'publish', state: 'note' }),
+  ];
   expect(whatIsLeft(told)).toBe('by its journal nothing was begun');
 });
 

@@ -46,3 +46,8 @@ it('a guest without hot-plug slots tells nothing', () => {
   plug('0000:00:04', { disk: 'vdb' });
   expect(readPciSlots(pciDir())).toBeNull();
 });
+
+it('slots that cannot be read are no guest without slots', () => {
+  tree.link('pci/slots', 'slots');
+  expect(() => readPciSlots(pciDir())).toThrow('ELOOP');
+});

@@ -43,6 +43,21 @@ describe('reading a serial', () => {
     expect(rings()).toBe(1);
   });
 
+  it('is waited for until all have answered, and no longer', async () => {
+    const { here, reader } = setUp();
+    reader.ask('vdb#7', 'b');
+    reader.ask('vdc#8', 'c');
+    let rests = false;
+    const rest = reader.settle(LIMITS.SERIAL_GRACE_MS).then(() => {
+      rests = true;
+    });
+    here.answer('b', Buffer.from('first'));
+    await settle();
+    expect(rests).toBe(false);
+    here.answer('c', Buffer.from('second'));
+    await rest;
+  });
+
   it('happens again for the next plug of the same letter', async () => {
     const { here, reader } = setUp();
     reader.ask('vdb#7', 'b');

@@ -220,9 +220,11 @@ describe('the disks that hold /', () => {
       'an overlay whose layer is in a mount within another one',
       () =>
         mounts(
-          line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/media/ro/b'),
+          line('0:30', 'overlay', '/', 'overlay', 'rw,lowerdir=/media/ro/b:/srv/ro/c'),
           line('253:1', '/dev/vda1', '/media/ro'),
           line('253:16', '/dev/vdb', '/media'),
+          line('253:16', '/dev/vdb', '/srv'),
+          line('253:1', '/dev/vda1', '/srv/ro'),
         ),
       { disks: ['vda'], complete: true },
     ],

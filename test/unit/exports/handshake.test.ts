@@ -63,7 +63,10 @@ describe('the NBD handshake against other servers', () => {
     const silent = await serve((socket) => {
       closed = once(socket.resume(), 'close');
     });
-    expect(await probeExport(silent, 'x', { timeoutMs: 100 })).toMatchObject({ ok: false, reason: 'timeout' });
+    expect(await probeExport(silent, 'x', { timeoutMs: 100 })).toMatchObject({
+      ok: false,
+      reason: 'timeout',
+    });
     // One that stayed would be taken for a client of the export.
     await closed;
     expect(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cloudCheckReply, databaseCheckReply } from '~/server/http/response/diagnostic-replies';
 import { mappingReply, operationReply, volumeReply } from '~/server/http/response/replies';
 import { syncReply } from '~/server/http/response/service-replies';
 import { volumeEvidenceReply } from '~/server/http/response/volume-evidence-reply';
@@ -6,6 +7,8 @@ import { operationSchema } from '~/server/http/schemas/operations';
 import { mappingSchema, volumeEvidenceSchema, volumeSchema } from '~/server/http/schemas/volumes';
 import {
   APPLIANCE,
+  CLOUD_REPORT,
+  DATABASE_REPORT,
   mapping,
   noEvidence,
   OTHER_VM,
@@ -155,4 +158,13 @@ it('the evidence of a volume says of each witness what it says, and what is not 
     database: { value: { vm_id: APPLIANCE, linux_state: 'detected', export_status: 'active' } },
     export_server: { value: { target: '/dev/vdb', clients: 0 }, unknown_since: null },
   });
+});
+
+it('a check that was not answered has no times: an unknown one is not 0', () => {
+  const unanswered = { roundTripMs: null, clockSkewMs: null };
+  for (const reply of [
+    cloudCheckReply({ ...CLOUD_REPORT, ...unanswered, clockSkewSource: null }),
+    databaseCheckReply({ ...DATABASE_REPORT, ...unanswered }),
+  ])
+    expect(reply).toMatchObject({ round_trip_ms: null, clock_skew_ms: null });
 });

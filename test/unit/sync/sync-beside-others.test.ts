@@ -112,7 +112,7 @@ describe('what happens while sync looks and repairs', () => {
       await appliance.putExport(id, '/dev/vdb', 'withdrawn');
       return configured;
     };
-    await run(appliance);
+    expect(told(await run(appliance))).toEqual(['missing-export repaired']);
     expect(appliance.exports.links.has(exportName(id))).toBe(false);
     expect(await appliance.ledger.readExport(id)).toMatchObject({ status: 'pending' });
   });
