@@ -1,7 +1,7 @@
 import { childrenOfProcess, commandLine, openNodes, socketsOf } from '../../devices/sysfs/process-table';
 
 /** The kernel does not show it: such a client counts in all, but for no export. */
-const UNKNOWN_DISK = '?';
+export const UNKNOWN_DISK = '?';
 
 /** One client and the process that serves it. */
 interface Session {

@@ -89,6 +89,8 @@ describe('the link of an export', () => {
     expect(await links.plug(NAME)).toBeNull();
     expect(await links.isRight(target({ diskseq: null }))).toBe(true);
     expect(await links.isRight(target({ diskseq: null, devicePath: disk('vdc') }))).toBe(false);
+    await links.remove(NAME);
+    expect([all(), existsSync(disk('vdb'))], 'the disk itself is not removed').toEqual([[], true]);
   });
 
   it('is one: a move to another disk, or to another access, leaves nothing of the one before', async () => {

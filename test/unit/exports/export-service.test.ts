@@ -4,7 +4,6 @@ import { LIMITS } from '~/server/core/limits';
 import type { ExportClients } from '~/server/exports/export-server';
 import { ExportService } from '~/server/exports/export-service';
 import { exportName } from '~/server/model/export-name';
-import { OperationEvents } from '~/server/model/operation-events';
 import { GIB, MemoryAppliance } from '../sync/appliance';
 
 const OURS = '10000000-0000-4000-8000-000000000001';
@@ -16,12 +15,15 @@ let service: ExportService;
 let isBusy: boolean;
 /** null: it is not known which VM this is. */
 let vmId: string | null;
+/** What those who follow were told of. */
+let told: string[];
 /** Called while CloudStack is asked for the volume. */
 let meanwhile: () => Promise<void>;
 /** What CloudStack says of the volume. */
 let shown: { vmId: string | null; size: number | null };
 beforeEach(async () => {
   isBusy = false;
+  told = [];
   meanwhile = async () => {};
   a = await MemoryAppliance.start();
   vmId = a.vmId;
@@ -40,7 +42,7 @@ beforeEach(async () => {
     ledger: () => a.ledger,
     server: a.exports,
     clock: a.clock,
-    events: new OperationEvents(),
+    events: { publish: (entries) => void told.push(...entries.map(({ step }) => step)) },
     owner: () => ({ epoch: { applianceId: a.vmId, number: 1 }, applianceVmId: a.vmId }),
     applianceVmId: () => vmId,
     watcher: { scan: async () => ({ ...(await a.guest.look()), at: 0, scanned: true }) },
@@ -197,5 +199,7 @@ describe('somebody publishes or withdraws an export', () => {
     expect(await service.withdraw(OURS, { force: false })).toEqual({ existed: false });
     expect(await a.ledger.readExport(OURS)).toEqual(before);
     await expect(service.read(OURS)).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND' });
+    await service.publish(OURS, {});
+    expect(told).toEqual(['export:withdraw', 'export:publish']);
   });
 });

@@ -200,15 +200,18 @@ describe('what was expected', () => {
   );
 
   it('more than it may be written: the share ends at 1, and no time is left', () => {
-    const traffic = seen(
-      { readBytes: 0, writtenBytes: 20, readRate: 0, writeRate: 1, lastIoAgoMs: 0, observedForMs: 9 },
-      0,
-      'guest',
-    );
-    expect(progressOf({ metadata: { expected_bytes: '10' } }, 7, traffic)).toMatchObject({
+    const traffic = (writeRate: number) =>
+      seen(
+        { readBytes: 0, writtenBytes: 20, readRate: 0, writeRate, lastIoAgoMs: 0, observedForMs: 9 },
+        0,
+        'guest',
+      );
+    expect(progressOf({ metadata: { expected_bytes: '10' } }, 7, traffic(1))).toMatchObject({
       shareWritten: 1,
       secondsLeft: null,
     });
+    const stands = progressOf({ metadata: { expected_bytes: '40' } }, 7, traffic(0));
+    expect(stands, 'a copy that stands has no end').toMatchObject({ shareWritten: 0.5, secondsLeft: null });
     expect(keptMetadata({ vm_name: 'web' })).toEqual({});
   });
 });

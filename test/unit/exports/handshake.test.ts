@@ -144,6 +144,11 @@ describe('the NBD handshake against other servers', () => {
   it('endless properties, and a size beyond exact numbers', async () => {
     const endless = answering(() => Buffer.concat(Array.from({ length: 1000 }, () => info(1n))));
     expect(await probeExport(await serve(endless), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
+    const torn = answering(() => reply(7, 3, Buffer.alloc(2)));
+    expect(await probeExport(await serve(torn), 'x', { timeoutMs: 100 })).toMatchObject({
+      ok: false,
+      reason: 'timeout',
+    });
     const absurd = answering(() => info(2n ** 63n));
     expect(await probeExport(await serve(absurd), 'x')).toMatchObject({ ok: false, reason: 'protocol' });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rateOfClient, Sessions, sessionCommand } from '~/server/exports/nbdkit/sessions';
+import { rateOfClient, Sessions, sessionCommand, UNKNOWN_DISK } from '~/server/exports/nbdkit/sessions';
 
 /** What the kernel would say: a process and the disk it has open, null before it has one. */
 function world(bounds = { connections: 3, perExport: 2, handshakeMs: 1_000 }) {
@@ -58,6 +58,13 @@ describe('who may connect', () => {
       connect(pid);
       open(pid, disk);
     }
+    expect(sessions.review(1)).toEqual([]);
+  });
+
+  it('disks that the kernel does not name are not taken for one', () => {
+    const { sessions, connect, open } = world();
+    for (const pid of [1, 2, 3]) connect(pid);
+    for (const pid of [1, 2, 3]) open(pid, UNKNOWN_DISK);
     expect(sessions.review(1)).toEqual([]);
   });
 

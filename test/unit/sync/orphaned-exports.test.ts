@@ -54,6 +54,13 @@ describe('orphaned exports', () => {
     ]);
   });
 
+  it('have rows that say nothing of what this server lacks: it may be that of another appliance', async () => {
+    const elsewhere = '50000000-0000-4000-8000-000000000005';
+    await a.putRow(a.remoteRow(elsewhere));
+    await a.putExport(elsewhere, '/dev/vdb', 'active');
+    expect((await findOrphans(parts())).unserved).toEqual([]);
+  });
+
   it('are only named in a dry run, and withdrawn otherwise, with an entry in the journal', async () => {
     expect(await withdrawOrphans(parts(), { dryRun: true })).toMatchObject({ withdrawn: [], failures: [] });
     expect(a.exports.changes).toEqual([]);
