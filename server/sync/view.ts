@@ -66,12 +66,13 @@ export class View {
 
   /**
    * The disk of a volume in this guest: exactly one with its serial; else the mapping's own identity.
-   * `unknown` while the serial of a device is not read yet, when two devices have it, when another volume
-   * that should be here has it, or when the device that has it is the system's or provably another volume's:
-   * then nothing is checked.
+   * `unknown` while the guest or the serial of a device is not read, when two devices have it, when another
+   * volume that should be here has it, or when the device that has it is the system's or provably another
+   * volume's: then nothing is checked.
    */
   deviceOf(volumeId: string): Device | null | 'unknown' {
-    const devices = this.o.guest?.devices ?? [];
+    if (this.o.guest === null) return 'unknown';
+    const { devices } = this.o.guest;
     const named = devices.filter((device) => serialNames(volumeId, device.serial));
     const [only] = named;
     if (only)

@@ -18,7 +18,6 @@ export function judgeAttachment(view: View, mapping: Mapping): Repair[] {
   const volume = view.volume(mapping.volumeId);
   if (volume === 'absent' || (volume !== 'unseen' && volume.vmId !== view.o.applianceVmId))
     return judgeGone(view, mapping, volume);
-  if (view.o.guest === null) return [];
   const device = view.deviceOf(mapping.volumeId);
   if (device === 'unknown') return [];
   // Only CloudStack can tell whether it is a phantom; an export that leads to another disk is wrong in any
@@ -50,7 +49,7 @@ export function judgeElsewhere(view: View, mapping: Mapping): Repair[] {
 /** A volume without a mapping to this guest: attached here, or the ghost of one that is not. */
 export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
   if (volume.vmId !== view.o.applianceVmId) return judgeGhost(view, volume);
-  if (view.o.guest === null || volume.type === 'ROOT' || view.isMoving(volume)) return [];
+  if (volume.type === 'ROOT' || view.isMoving(volume)) return [];
   const device = view.deviceOf(volume.id);
   if (device === 'unknown') return [];
   if (device === null) return [phantom(view, volume.id, volume)];
@@ -66,7 +65,7 @@ export function judgeUnmapped(view: View, volume: CloudVolume): Repair[] {
  */
 export function judgeGhost(view: View, volume: CloudVolume): Repair[] {
   const isHere = volume.vmId === view.o.applianceVmId;
-  if (isHere || view.o.guest === null || view.isMoving(volume)) return [];
+  if (isHere || view.isMoving(volume)) return [];
   const device = view.deviceOf(volume.id);
   if (device === null || device === 'unknown') return [];
   const mayBeOurs = volume.type === 'ROOT' && device.root !== false;
@@ -75,7 +74,7 @@ export function judgeGhost(view: View, volume: CloudVolume): Repair[] {
 
 /** CloudStack says that the volume is not attached here (any more). */
 function judgeGone(view: View, mapping: Mapping, volume: CloudVolume | 'absent'): Repair[] {
-  const device = view.o.guest === null ? 'unknown' : view.deviceOf(mapping.volumeId);
+  const device = view.deviceOf(mapping.volumeId);
   if (volume !== 'absent' && view.isMoving(volume)) {
     const right = device === 'unknown' || leads(view, mapping.volumeId) === device?.path;
     return right ? [] : misleadingExport(view, mapping);

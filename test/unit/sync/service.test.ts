@@ -70,6 +70,17 @@ describe('a volume on another VM without a mapping', () => {
     expect(told(await run(appliance))).toEqual([]);
   });
 
+  it('is not one that is here: that is mapped with its device, and once', async () => {
+    const { appliance, id } = await withUnmapped();
+    await appliance.attachedOnce(id);
+    await appliance.clock.advance(60_000);
+    expect(told(await run(appliance))).toEqual(['unmapped-volume repaired']);
+    expect(await appliance.ledger.readMapping(id)).toMatchObject({
+      vmId: appliance.vmId,
+      devicePath: '/dev/vdb',
+    });
+  });
+
   it('gets no row when nothing proves that it is ours', async () => {
     const { appliance, place } = await leftover(false);
     expect(told(await run(appliance))).toEqual([]);
