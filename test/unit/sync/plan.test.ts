@@ -494,6 +494,33 @@ describe('what a person has to do is given as a command', () => {
   });
 });
 
+describe('what is said of an export', () => {
+  const readOnly = new Map([[NAME, answers(undefined, { readOnly: true })]]);
+  it.each<[string, Partial<Observation>, string, RegExp]>([
+    [
+      'the system writes to its disk',
+      { users: used({ kind: 'mount', detail: '/data' }) },
+      'gets no new NBD clients',
+      /^if \/dev\/vdb is a disk of this appliance itself/,
+    ],
+    ['who uses its disk is not seen', { users: new Map() }, 'stays exported', /^let the daemon see/],
+    ['it cannot be written', { probes: readOnly }, 'the export is read-only, its row says otherwise', /./],
+    [
+      'it can be written',
+      { exports: [record({ metadata: { read_only: 'true' } })] },
+      'the export can be written, its row says otherwise',
+      /./,
+    ],
+  ])('%s', (_story, world, message, remedy) => {
+    expect(plan(healthy(world)).map(({ drift }) => drift)).toEqual([
+      expect.objectContaining({
+        message: expect.stringContaining(message),
+        remedy: expect.stringMatching(remedy),
+      }),
+    ]);
+  });
+});
+
 describe('a state that does not pass', () => {
   it.each([
     ['Creating', null, /cmk update volume id=\S+ state=Allocated$/],
