@@ -87,7 +87,7 @@ export type Correlation =
     };
 
 /**
- * What a device is to the volume. `strange` and the unread ones matter for the size stage, the others do not.
+ * What a device is to the volume. The unread ones stop the size stage; so does any serial, whatever its disk is.
  */
 type Standing =
   | 'root'

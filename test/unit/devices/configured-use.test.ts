@@ -110,6 +110,7 @@ describe('a disk that udev has not seen yet', () => {
     tree.link('dev/disk/by-uuid/12-34', '../../vda1');
     tree.write('dev/vda1', '');
     tree.write('etc/fstab', 'UUID=12-34 /data ext4 noauto 0 0\n');
+    tree.write('etc/lvm/devices/system.devices', 'IDTYPE=sys_serial IDNAME=another DEVNAME=. PVID=x\n');
     expect(await users()).toEqual([]);
   });
 

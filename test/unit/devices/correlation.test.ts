@@ -259,6 +259,11 @@ describe('a refusal', () => {
     const turned = { ...given, devices: [...given.devices].reverse() };
     expect(short(correlate(turned))).toBe(short(correlate(given)));
     expect(short(correlate(given))).toBe('vdc by serial');
+    expect(correlate(given).considered.map(({ verdict }) => verdict)).toEqual([
+      'is new, not mapped to another volume, and its size fits',
+      'has the serial of the volume and a fitting size',
+      'has the serial of another volume',
+    ]);
   });
 });
 
