@@ -41,6 +41,29 @@ it('a dependency is in its status since it was first found in it, whatever its w
   ]);
 });
 
+it('is looked at again at once when there is news of it', async () => {
+  let looks = 0;
+  const looked = new Promise<void>((resolve) => {
+    const look = async (): Promise<ComponentHealth> => {
+      looks += 1;
+      if (looks === 2) resolve();
+      return { status: 'healthy', message: 'answers' };
+    };
+    const silent = { every: 60_000, look: () => new Promise<ComponentHealth>(() => undefined) };
+    const probes = { database: { every: 60_000, look }, cloudstack: silent, exportServer: silent };
+    const clock = {
+      ...systemClock,
+      sleep: (_ms: number, signal?: AbortSignal) => {
+        if (looks === 1) setImmediate(() => monitor.doubt('database'));
+        return new Promise<void>((wake) => signal?.addEventListener('abort', () => wake(), { once: true }));
+      },
+    };
+    const monitor = new HealthMonitor(clock, probes, () => undefined);
+    monitor.start();
+  });
+  await looked;
+});
+
 it('is stopped although a dependency does not answer, and tells nothing of an answer that comes later', async () => {
   const told: string[] = [];
   let answer: (health: ComponentHealth) => void = () => {};

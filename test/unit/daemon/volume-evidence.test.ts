@@ -102,6 +102,8 @@ const kinds = async (world: World) => {
 describe('what the witnesses say of a volume', () => {
   it('each for itself', async () => {
     expect(await kinds({})).toEqual(['seen', 'seen', 'seen', 'absent']);
+    const made = { type: 'create', agoMs: 0 } as const;
+    expect(await kinds({ ended: made }), 'just made, and shown').toEqual(['seen', 'seen', 'seen', 'absent']);
   });
 
   it('one that cannot be asked is unknown, in its own words, and the others still say theirs', async () => {
@@ -143,10 +145,12 @@ describe('what the witnesses say of a volume', () => {
 
   it('a disk with its serial that is mapped to another volume, whose id begins alike, proves nothing', async () => {
     const twin = `${VOLUME.slice(0, 24)}${'0'.repeat(12)}`;
-    expect((await gather({ mapped: twin })).guest).toMatchObject({
+    const { guest: disks, database } = await gather({ mapped: twin });
+    expect(disks).toMatchObject({
       kind: 'unknown',
       why: expect.stringContaining(`mapped to volume ${twin}`),
     });
+    expect(database.kind, 'neither mapping nor export').toBe('absent');
     // The row is not about this disk.
     const { devices, ...rest } = snapshot();
     const other = devices.map((disk) => ({ ...disk, diskseq: 8 }));

@@ -57,6 +57,20 @@ describe.each([
   });
 });
 
+it('the last page of the list is followed by none', async () => {
+  expect((await queries.devices(1, null)).next).toBeNull();
+});
+
+it('a device that no volume is mapped to is not found', async () => {
+  const none = new VolumeQueries({
+    ...parts,
+    applianceVmId: () => APPLIANCE,
+    ledger: () => ({ readMappingByDevice: async () => null }),
+  } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
+  for (const path of ['vdz', `remote-vm-${OTHER_VM}-${VOLUME}`])
+    await expect(none.mappingByDevice(path)).rejects.toMatchObject({ code: 'MAPPING_NOT_FOUND' });
+});
+
 it('a mapping to another VM needs no look at this guest', async () => {
   guest = { ...snapshot(), scanned: false };
   row = mapping(VOLUME, OTHER_VM);
