@@ -264,7 +264,10 @@ describe('values', () => {
     },
   );
 
-  it('durations add up as in Go', () => {
+  it('durations add up as in Go, and what is none is called none', () => {
+    expect(problemsOf({ POLL_INTERVAL: '2 seconds' })).toMatchObject([
+      { message: '"2 seconds" is not a duration such as 2s, 500ms or 1m30s' },
+    ]);
     expect(loadConfiguration({ CORRELATION_TIMEOUT: '1m30s' }).devices.correlationTimeoutMs).toBe(90_000);
   });
 

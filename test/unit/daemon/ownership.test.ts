@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
+import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import { Ownership } from '~/server/daemon/ownership';
 import type { LastWritten, Owner } from '~/server/model/lease';
 import type { EngineParts } from '~/server/operations/parts';
+import { Rig } from '../operations/rig';
 
 const OTHER: Owner = {
   owner: 'other:8090 pid 1',
@@ -123,4 +125,17 @@ describe('a database that is older than what was written to it', () => {
     const { refusals } = await lookAround([released, null], written);
     expect(refusals[1]?.message).toContain('is not called');
   });
+});
+
+it('what began under a lease is told when that has passed, whoever has noticed by then', async () => {
+  const rig = await Rig.start();
+  const { ownership } = rig.domain;
+  const isStill = ownership.watchTenure();
+  expect(isStill()).toBe(true);
+  const away = async () => {
+    throw new DaemonError('DATABASE_UNAVAILABLE', 'away');
+  };
+  Object.assign(rig.ledger, { readOwner: away, renewLease: away });
+  await rig.pass(LIMITS.LEASE_HOLD_MS);
+  expect([isStill(), ownership.engine]).toEqual([false, null]);
 });
