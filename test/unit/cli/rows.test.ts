@@ -58,6 +58,8 @@ it.each([
 describe('--filter', () => {
   it.each([
     ['id=VDB', 'vdb'],
+    ['size~gi', 'vdb vda'],
+    ['created-at~01-02', 'vda'],
     ['id!=vdb', 'vda vdc'],
     ['size>2Gi', 'vda'],
     ['size>=2Gi', 'vdb vda'],
