@@ -254,6 +254,8 @@ export const LIMITS = {
   // A client of nbdkit that has not asked for an export by then gives up its place
   NBD_CLIENT_HANDSHAKE_MS: 10_000,
   NBD_APPEARS_MS: 1_000,
+  // Health names a certificate of the exports from then on, or from the last tenth of its time
+  CERTIFICATE_WARN_MS: 14 * 24 * 3_600_000,
   EXPORT_RELOAD_SETTLE_MS: 2_000,
   // Database
   DATABASE_RETRIES: 5,

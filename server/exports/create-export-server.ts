@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isInstalled } from '../core/is-installed';
+import { programFile } from '../core/program-file';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import { servesPort } from '../devices/sysfs/socket-table';
 import { ExportLinks } from './export-links';
@@ -62,5 +62,5 @@ function chooseBackend({ port, logger }: ExportServerOptions): 'nbdkit' | 'nbd-s
     );
     return 'nbd-server';
   }
-  return isInstalled('nbdkit') ? 'nbdkit' : 'nbd-server';
+  return programFile('nbdkit') === null ? 'nbd-server' : 'nbdkit';
 }

@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { messageOf } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
+import { programIdentity } from '../core/program-file';
 import type { ClientState } from '../devices/device';
+import { openAddresses } from '../devices/sysfs/socket-table';
 import { volumeIdOf } from '../model/export-name';
 import { ClosedExports } from './closed-exports';
 import type { ConnectedClients } from './connected-clients';
@@ -43,6 +46,9 @@ export interface Declared {
   readonly trusted: boolean;
 }
 
+/** What a look at the server shows. */
+type Look = Omit<ExportServerHealth, 'version'>;
+
 /** A handshake for what was declared. */
 export type Prove = () => Promise<ProbeResult>;
 
@@ -56,9 +62,13 @@ export abstract class LinkedExports implements ExportServer {
   protected readonly byName = new KeyedMutex();
   protected readonly wanted = new WantedExports();
   protected version: string | null = null;
+  /** The file that the version is of. */
+  private versionFile: string | null = null;
   private readonly closed: ClosedExports;
   private prepared: Promise<void> | null = null;
   private staleUntilRestart = 0;
+  /** Where other machines may connect without encryption, and when that was looked at (monotonic ms). */
+  private open = { lookedAt: Number.NEGATIVE_INFINITY, addresses: '' };
 
   protected constructor(
     private readonly common: LinkedOptions,
@@ -152,7 +162,7 @@ export abstract class LinkedExports implements ExportServer {
     try {
       const health = await this.look();
       this.staleUntilRestart = health.staleUntilRestart;
-      return { ...(await this.withNames(health)), version: this.version };
+      return { ...this.withOpenAddresses(await this.withNames(health)), version: this.version };
     } catch (error) {
       const { version, staleUntilRestart } = this;
       return { status: 'unhealthy', message: messageOf(error), version, pid: null, staleUntilRestart };
@@ -160,12 +170,30 @@ export abstract class LinkedExports implements ExportServer {
   }
 
   /** Says where exports have no second names, and why; degraded where somebody can mend it. */
-  private async withNames<T extends Omit<ExportServerHealth, 'version'>>(health: T) {
+  private async withNames(health: Look): Promise<Look> {
     const without = await this.links.withoutSecondNames();
     if (without === null) return health;
     const status = health.status === 'healthy' && without.isMendable ? 'degraded' : health.status;
     const message = `${health.message}; the kernel does not close exports of disks that leave, only udev and this daemon do: ${without.reason}`;
-    return { ...health, status, message } as const;
+    return { ...health, status, message };
+  }
+
+  /**
+   * Says where other machines may reach what is not encrypted. That may be wanted, on a network of its own.
+   */
+  private withOpenAddresses(health: Look): Look {
+    const { clock, logger } = this.common;
+    const now = clock.monotonic();
+    if (now - this.open.lookedAt >= LIMITS.NBD_BELIEVED_MS) {
+      const addresses = openAddresses(this.clearPorts).join(', ');
+      if (addresses !== '' && addresses !== this.open.addresses)
+        logger.warn('Other machines may connect to the exports without encryption', { addresses });
+      this.open = { lookedAt: now, addresses };
+    }
+    const { addresses } = this.open;
+    if (addresses === '') return health;
+    const message = `${health.message}; whoever reaches ${addresses} may read and write the exports, and nothing is encrypted: loopback, a tunnel, or nbdkit with NBD_TLS=require keep others out`;
+    return { ...health, message };
   }
 
   /** The server goes on without us: its clients are in the middle of copying. */
@@ -187,7 +215,10 @@ export abstract class LinkedExports implements ExportServer {
   protected abstract configured(): Promise<string[]>;
 
   /** Throws when the server is unhealthy. */
-  protected abstract look(): Promise<Omit<ExportServerHealth, 'version'>>;
+  protected abstract look(): Promise<Look>;
+
+  /** Ports on which clients need neither encryption nor a key. */
+  protected abstract get clearPorts(): readonly number[];
 
   /** Leftovers of a crash, the version, and whatever `prepareOnce` adds. */
   protected prepare(): Promise<void> {
@@ -199,11 +230,20 @@ export abstract class LinkedExports implements ExportServer {
   }
 
   private async prepareFirst(): Promise<void> {
-    this.version = await versionOf(this.common.binary, this.kind);
+    await this.readVersion();
     await this.prepareOnce();
     const removed = await this.links.sweep();
     if (removed.length > 0)
       this.common.logger.warn('Export links that led nowhere were removed', { removed });
+  }
+
+  /** The version of the program that is installed now: an upgrade puts another file there. */
+  protected async readVersion(): Promise<void> {
+    const { binary } = this.common;
+    const file = programIdentity(binary);
+    if (this.version !== null && file === this.versionFile) return;
+    this.version = await versionOf(binary, this.kind);
+    this.versionFile = file;
   }
 
   /**

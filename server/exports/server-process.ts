@@ -5,7 +5,8 @@ import { RetryGate } from '../core/back-off';
 import type { Clock } from '../core/clock';
 import { KeyedMutex } from '../core/concurrency/keyed-mutex';
 import { makeFolder } from '../core/durable-files';
-import { messageOf } from '../core/errors';
+import { DaemonError, messageOf } from '../core/errors';
+import { hasCode } from '../core/has-code';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import { end, parentOf, pidsThat } from '../devices/sysfs/process-table';
@@ -28,6 +29,8 @@ export interface ServerProcessOptions extends NbdAddress {
   readonly isOurs: (pid: number) => boolean;
   /** Starts it so that it outlives this daemon. Throws EXPORT_SERVER_UNHEALTHY. */
   readonly launch: () => Promise<unknown>;
+  /** Does what serving a client takes. Throws EXPORT_SERVER_UNHEALTHY with what keeps the server from it. */
+  readonly tryOut?: () => Promise<unknown>;
   /** Why this daemon must now neither start it nor start it anew, with what to do instead; null: it may. */
   readonly notToStart?: () => string | null;
   /** ms from the start until the process has the port; later it counts as ended. */
@@ -50,6 +53,8 @@ export class ServerProcess {
   private readonly gate: RetryGate;
   /** The process that last answered as an NBD server, and when (monotonic ms). */
   private answered: { readonly pid: number; readonly at: number } | null = null;
+  /** Why the last try of `revive` failed. */
+  private trouble: unknown = null;
 
   constructor(private readonly options: ServerProcessOptions) {
     const { NBD_REVIVE_BASE_MS: baseMs, NBD_REVIVE_CAP_MS: capMs } = LIMITS;
@@ -76,8 +81,13 @@ export class ServerProcess {
   async revive(): Promise<void> {
     if (await this.isServing()) return;
     this.requireStartable();
-    if (!this.isDue) throw unhealthy(this.silence);
-    await this.gate.run(() => this.ensureRunning());
+    if (!this.isDue) throw this.trouble;
+    await this.gate
+      .run(() => this.ensureRunning())
+      .catch((error: unknown) => {
+        this.trouble = error;
+        throw error;
+      });
   }
 
   /** SIGHUP, once it answers: during start-up it kills an nbd-server. Throws EXPORT_SERVER_UNHEALTHY. */
@@ -135,7 +145,10 @@ export class ServerProcess {
    * the port is taken, as it is for a moment by a child that its killed predecessor had just forked.
    */
   private async untilServing(): Promise<void> {
-    const { unit, pidFile, logger, name } = this.options;
+    const { unit, pidFile, logger, name, tryOut } = this.options;
+    if (await this.isServing()) return;
+    // What cannot serve is not waited for.
+    await tryOut?.();
     let isBegun = false;
     const serves = await this.becomes(async () => {
       if (await this.isServing()) return true;
@@ -154,7 +167,7 @@ export class ServerProcess {
       if (isServing) logger.info(`${name} has been started`, { pid: await this.pid() });
       return isServing;
     });
-    if (!serves) throw unhealthy(this.silence);
+    if (!serves) throw unhealthy(await this.silence());
   }
 
   /** A handshake may cost a process; whoever answered lately and still has the socket is believed. */
@@ -196,8 +209,18 @@ export class ServerProcess {
     throw unhealthy(`port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`);
   }
 
-  private get silence(): string {
-    return `nothing of ours speaks NBD on port ${this.options.port} (is the port taken?)`;
+  /** Why nobody of ours serves. */
+  private async silence(): Promise<string> {
+    const { name, port, unit } = this.options;
+    const pid = await this.pid();
+    const answer = await greets(this.options);
+    if (pid !== null)
+      return `${name} (process ${pid}) has port ${port}: ${answer ?? 'it was slow to answer'}`;
+    if (this.isActivated)
+      return `${unit} does not lead to an NBD server on port ${port}: ${answer ?? 'it was slow to answer'}`;
+    return isListening(port)
+      ? `port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`
+      : `${name} does not stay: nothing listens on port ${port}`;
   }
 
   /** Does it become true in that time? */
@@ -222,9 +245,18 @@ function systemctl(verb: 'start' | 'restart', unit: string) {
 
 /** Of a program: "3.24". Throws EXPORT_SERVER_UNHEALTHY where it is not installed. */
 export async function versionOf(binary: string, packageName: string): Promise<string | null> {
-  const absent = `${binary} is not installed (apt-get install ${packageName})`;
-  const { stdout, stderr } = await runProgram(binary, ['-V'], absent, LIMITS.NBD_HANDSHAKE_TIMEOUT_MS);
+  const { stdout, stderr } = await tryProgram(binary, packageName, ['-V']);
   return /\b\d+\.\d+(?:\.\d+)?\b/.exec(`${stdout} ${stderr}`)?.[0] ?? null;
+}
+
+/** Runs what is done in a moment where it works. Throws EXPORT_SERVER_UNHEALTHY with why it does not. */
+export async function tryProgram(binary: string, packageName: string, args: readonly string[]) {
+  return runProgram(binary, args, `${binary} does not serve`, LIMITS.NBD_HANDSHAKE_TIMEOUT_MS).catch(
+    (error: unknown) => {
+      if (!(error instanceof DaemonError) || !hasCode(error.cause, 'ENOENT')) throw error;
+      throw unhealthy(`${binary} is not installed (apt-get install ${packageName})`, error.cause);
+    },
+  );
 }
 
 /**
@@ -238,10 +270,17 @@ export async function runProgram(
   complaint: string,
   timeout: number = LIMITS.NBD_START_TIMEOUT_MS,
 ) {
-  return run(program, args, { timeout, env: { PATH: process.env.PATH } }).catch((error: unknown) => {
-    // Without the command line that Node puts before it.
-    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    const said = (stderr === '' ? messageOf(error) : stderr).split('\n').slice(0, 3).join(' ');
-    throw unhealthy(`${complaint}: ${said}`, error);
+  const running = run(program, args, { timeout, killSignal: 'SIGKILL', env: { PATH: process.env.PATH } });
+  running.child.stdin?.end();
+  return running.catch((error: unknown) => {
+    throw unhealthy(`${complaint}: ${wordsOf(error, timeout)}`, error);
   });
+}
+
+/** Why a program did not end well: its own words, without the command line that Node puts before them. */
+function wordsOf(error: unknown, timeoutMs: number): string {
+  if (error instanceof Error && 'killed' in error && error.killed === true)
+    return `it has not ended within ${timeoutMs} ms`;
+  const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+  return (stderr === '' ? messageOf(error) : stderr).split('\n').slice(0, 3).join(' ');
 }

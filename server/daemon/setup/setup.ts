@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../../core/errors';
-import { isInstalled } from '../../core/is-installed';
 import { silentLogger } from '../../core/log/logger';
+import { programFile } from '../../core/program-file';
 import { createRedactor } from '../../core/redaction';
 import { describeDsn } from '../../database/connection/dsn';
 import { createAdapters } from '../adapters';
@@ -66,7 +66,7 @@ function exportsStep(backend: Configuration['exports']['backend']): Step {
   if (backend === 'none')
     return { name: 'exports', state: 'ok', message: 'NBD_BACKEND=none: nothing is exported' };
   const programs = backend === 'auto' ? ['nbdkit', 'nbd-server'] : [backend];
-  const found = programs.find(isInstalled);
+  const found = programs.find((program) => programFile(program) !== null);
   return found === undefined
     ? {
         name: 'exports',

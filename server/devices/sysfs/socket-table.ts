@@ -1,3 +1,4 @@
+import { isLoopback } from '../../core/is-loopback';
 import type { ClientState } from '../device';
 import { textIn } from './kernel-files';
 import {
@@ -96,6 +97,18 @@ export function listeningSockets(port: number): ReadonlySet<string> {
     ({ state, local }) => state === LISTENING && local.endsWith(portEnd(port)),
   );
   return new Set(lines.map(({ inode }) => inode));
+}
+
+/** `address:port` of the sockets that other machines may reach, where they listen on one of these ports. */
+export function openAddresses(ports: readonly number[]): string[] {
+  const ends = ports.map(portEnd);
+  const listening = socketTable().filter(
+    ({ state, local }) => state === LISTENING && ends.includes(local.slice(-5)),
+  );
+  const addresses = listening.map(({ local }) => readableAddress(local));
+  return [...new Set(addresses)]
+    .sort()
+    .filter((one) => !isLoopback(one.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')));
 }
 
 /** Does any process listen on this TCP port? */

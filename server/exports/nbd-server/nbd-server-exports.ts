@@ -62,6 +62,10 @@ export class NbdServerExports extends LinkedExports {
     return { ...this.loadedNames.figures, ...this.nbdClients.figures };
   }
 
+  protected get clearPorts(): readonly number[] {
+    return [this.port];
+  }
+
   override close(): Promise<void> {
     return this.changes.idle();
   }

@@ -9,8 +9,8 @@ import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type { ExportTarget, ProbeResult } from '../export-server';
 import { type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
-import { readTlsClient } from '../protocol/tls';
-import { ServerProcess } from '../server-process';
+import { certificateTroubles, readTlsClient, tlsArguments } from '../protocol/tls';
+import { ServerProcess, tryProgram } from '../server-process';
 import { differingSettings } from './holder-options';
 import { servesFolder } from './sessions';
 
@@ -65,6 +65,7 @@ export class NbdkitExports extends LinkedExports {
         return isHolder(words) && words.includes(marked) && !settings.every((one) => words.includes(one));
       },
       launch: async () => launch(options, settings),
+      tryOut: () => tryOut(options, links),
       notToStart: () => conflictingServer(options),
       appearsMs: LIMITS.NBD_START_TIMEOUT_MS,
     });
@@ -72,6 +73,11 @@ export class NbdkitExports extends LinkedExports {
 
   override portOf({ readOnly = false }: { readonly readOnly?: boolean }): number {
     return readOnly ? this.options.readOnlyPort : this.port;
+  }
+
+  protected get clearPorts(): readonly number[] {
+    const { tls, port, readOnlyPort } = this.options;
+    return tls === 'require' ? [] : [port, readOnlyPort];
   }
 
   anticipate(): void {
@@ -140,20 +146,27 @@ export class NbdkitExports extends LinkedExports {
   }
 
   protected async look() {
-    if (this.version === null) await this.prepare();
+    await this.prepare();
+    await this.readVersion();
     await this.holder.revive();
     const message = `nbdkit ${this.version ?? '?'} on port ${this.port}, a process for each client`;
     const pid = await this.holder.pid();
+    const { tls, tlsDir, clock } = this.options;
+    const complaints = [
+      ...this.differenceText(pid),
+      ...(tls === 'off' ? [] : await certificateTroubles(tlsDir, clock.now())),
+    ];
+    const status = complaints.length === 0 ? 'healthy' : 'degraded';
+    return { status, message: [message, ...complaints].join('; '), pid, staleUntilRestart: 0 } as const;
+  }
+
+  private differenceText(pid: number | null): string[] {
     const differing = this.differingSettings(pid);
-    const found = { pid, staleUntilRestart: 0 };
-    if (differing.length === 0) return { ...found, status: 'healthy', message } as const;
     const service = this.options.unit?.replace(/\.socket$/, '.service');
     const fix = `systemctl restart ${service ?? ''} (nobody who is connected is cut)`;
-    return {
-      ...found,
-      status: 'degraded',
-      message: `${message}; its holder runs with other settings (${differing.join(', ')}): ${fix}`,
-    } as const;
+    return differing.length === 0
+      ? []
+      : [`its holder runs with other settings (${differing.join(', ')}): ${fix}`];
   }
 
   /**
@@ -175,6 +188,14 @@ export class NbdkitExports extends LinkedExports {
 function conflictingServer({ unit, port }: NbdkitOptions): string | null {
   if (!unit?.endsWith('.socket') || !servesPort('nbd-server', port)) return null;
   return `an nbd-server has port ${port}, and the start of ${unit} would end it: stop it when no client is connected to it`;
+}
+
+/** Begins a session as for a client, which leaves at once. Throws EXPORT_SERVER_UNHEALTHY. */
+async function tryOut({ binary, tls, tlsDir }: NbdkitOptions, links: ExportLinks): Promise<void> {
+  await tryProgram(binary, 'nbdkit', [
+    ...(await tlsArguments(tls, tlsDir)),
+    ...['-s', 'file', `dir=${links.writable}`],
+  ]);
 }
 
 /** It is no child of ours in any way that matters: it lives on, whatever ends us. */

@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
 import { ensurePackages } from '~/lab/packages';
+import { systemClock } from '~/server/core/clock';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
+import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
 import { exportName } from '~/server/model/export-name';
 
 /** Encrypted exports, as docs/reference/exports.md shows them, with independent clients. */
@@ -36,8 +37,8 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-const create = (tls: 'off' | 'on' | 'require') =>
-  new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir: join(dir, 'dev'), tls, tlsDir });
+const create = (tls: 'off' | 'on' | 'require', options: Partial<NbdkitOptions> = {}) =>
+  new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir: join(dir, 'dev'), tls, tlsDir, ...options });
 
 const openssl = (...args: string[]) => run('openssl', args, { cwd: tlsDir });
 
@@ -124,6 +125,33 @@ describe('TLS of the exports', () => {
     await create('require').publish(target);
     expect(await copied(withCertificates())).toBe('all of it');
     expect(await copied(plain())).toMatch(/TLS/);
+  });
+
+  it('certificates that have expired, or will soon, are named by health before a client meets them', async () => {
+    await certificates('server');
+    const inDays = (days: number) =>
+      create('require', {
+        clock: { ...systemClock, now: () => Date.now() + days * 86_400_000 },
+      }).health();
+    expect(await inDays(0)).toMatchObject({ status: 'healthy' });
+    expect(await inDays(1.95)).toMatchObject({
+      status: 'degraded',
+      message: expect.stringMatching(/; ca-cert\.pem expires at 2.*Z; server-cert\.pem expires at 2.*Z$/),
+    });
+    expect(await inDays(3)).toMatchObject({
+      status: 'degraded',
+      message: expect.stringMatching(/; ca-cert\.pem has expired at 2.*Z; server-cert\.pem has expired at/),
+    });
+    expect((await inDays(-1)).message).toMatch(/server-cert\.pem is not valid before/);
+    const [ca, server] = await Promise.all(
+      ['ca-cert.pem', 'server-cert.pem'].map((name) => readFile(join(tlsDir, name), 'utf8')),
+    );
+    // The authority that takes over from it, and one that will.
+    await certificates();
+    const next = await readFile(join(tlsDir, 'ca-cert.pem'), 'utf8');
+    await writeFile(join(tlsDir, 'ca-cert.pem'), `${ca}${next}`);
+    await writeFile(join(tlsDir, 'server-cert.pem'), `${server}${next}`);
+    expect(await inDays(0)).toMatchObject({ status: 'healthy' });
   });
 
   it('certificates of clients, too: one that has none is refused', async () => {

@@ -1,0 +1,130 @@
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
+import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { findProgram } from '~/lab/packages';
+import { silentLogger } from '~/server/core/log/logger';
+import type { ExportTarget } from '~/server/exports/export-server';
+import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
+import { exportName } from '~/server/model/export-name';
+import { withLimits } from '~/test/support/with-limits';
+
+/** nbdkit that leaves, hangs or cannot serve while the daemon runs: what health and a publish say of it. */
+const SIZE = 1024 ** 2;
+let dir: string;
+let devDir: string;
+let nbdkit: Nbdkit;
+let program: string;
+
+const create = (options: Partial<NbdkitOptions> = {}) =>
+  new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir, binary: program, ...options });
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'volume-nbdkit-'));
+  devDir = join(dir, 'dev');
+  program = join(dir, 'nbdkit');
+  await mkdir(devDir);
+  nbdkit = await startNbdkit({ runDir: join(dir, 'run') });
+  await install('exec "$real" "$@"');
+});
+afterEach(async () => {
+  await nbdkit.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** Puts a program in the place of nbdkit, as an upgrade does. */
+async function install(script: string): Promise<void> {
+  await writeFile(`${program}.new`, `#!/bin/sh\nreal=${findProgram('nbdkit')}\n${script}\n`);
+  await chmod(`${program}.new`, 0o755);
+  await rename(`${program}.new`, program);
+}
+
+async function disk(): Promise<ExportTarget> {
+  const volumeId = '00000000-0000-4000-8000-000000000001';
+  const devicePath = join(devDir, 'vdb');
+  await writeFile(devicePath, Buffer.alloc(SIZE, 1));
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+}
+
+describe('nbdkit while the daemon runs', () => {
+  // Whoever has answered lately is believed for a while.
+  const impatient = { NBD_BELIEVED_MS: 0, NBD_HANDSHAKE_TIMEOUT_MS: 500, NBD_REVIVE_BASE_MS: 5 };
+
+  it.each([
+    { what: 'is removed', script: null, says: /nbdkit is not installed \(apt-get install nbdkit\)/ },
+    {
+      what: 'hangs',
+      script: 'exec sleep 100',
+      says: /nbdkit does not serve: it has not ended within 500 ms/,
+    },
+    {
+      what: 'lost a library',
+      script: 'echo "error while loading shared libraries: libz.so.1" >&2; exit 127',
+      says: /nbdkit does not serve: error while loading shared libraries: libz\.so\.1/,
+    },
+  ])('$what: health and a publish say that at once, and it is over when it is back', ({ script, says }) =>
+    withLimits(impatient, async () => {
+      const server = create();
+      const target = await disk();
+      await server.publish(target);
+      expect(await server.health()).toMatchObject({ status: 'healthy' });
+      if (script === null) await rm(program);
+      else await install(script);
+      const health = await server.health();
+      expect(health).toMatchObject({ status: 'unhealthy', message: expect.stringMatching(says) });
+      expect(health.message).not.toContain('port');
+      await expect(server.publish(target)).rejects.toMatchObject({
+        code: 'EXPORT_SERVER_UNHEALTHY',
+        message: expect.stringMatching(says),
+      });
+      await install('exec "$real" "$@"');
+      expect(await server.health()).toMatchObject({ status: 'healthy' });
+      await server.publish(target);
+    }),
+  );
+
+  it('is replaced by another version: health names that one', async () => {
+    const server = create();
+    expect((await server.health()).version).not.toBe('1.99.7');
+    await install('case "$*" in -V) echo "nbdkit 1.99.7";; *) exec "$real" "$@";; esac');
+    expect(await server.health()).toMatchObject({
+      status: 'healthy',
+      version: '1.99.7',
+      message: expect.stringContaining('nbdkit 1.99.7'),
+    });
+  });
+});
+
+it('a port that another program has is called taken', async () => {
+  const other = createServer((socket) => socket.end()).listen(nbdkit.port, '127.0.0.1');
+  const health = await create().health();
+  expect(health.message).toMatch(new RegExp(`port ${nbdkit.port} is taken by another process`));
+  await new Promise((resolve) => other.close(resolve));
+});
+
+describe('exports on an address that other machines reach', () => {
+  it.each(['0.0.0.0', '::'])('%s: health and the log say so, and clients get in as before', async (host) => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const server = create({ host, logger });
+    const target = await disk();
+    await server.publish(target);
+    const { status, message } = await server.health();
+    expect(status).toBe('healthy');
+    const shown = host === '::' ? '[0:0:0:0:0:0:0:0]' : host;
+    const addresses = [nbdkit.port, nbdkit.readOnlyPort].map((port) => `${shown}:${port}`).sort();
+    expect(message).toContain(`whoever reaches ${addresses.join(', ')} may read and write the exports`);
+    await server.health();
+    expect(warnings).toEqual(['Other machines may connect to the exports without encryption']);
+    expect(await server.probe(target.name)).toMatchObject({ ok: true });
+  });
+
+  it('on loopback there is nothing to say', async () => {
+    const server = create();
+    await server.publish(await disk());
+    expect((await server.health()).message).not.toContain('whoever reaches');
+  });
+});
