@@ -109,7 +109,7 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
     // Killed before it could send the socket: the daemon starts anew.
     if (!holder.isListening) fail('the other holder is gone, and the socket with it');
     startTwin();
-    writePid().catch((error: unknown) => log(`the pid file could not be written: ${String(error)}`));
+    void writePid();
   });
   parent.send(READY);
 }
@@ -145,7 +145,10 @@ function hear(message: unknown): void {
   if (message === STOP) process.exit(0);
 }
 
-/** A hint for the daemon, which never reads half a number. */
+/** A hint for the daemon, which never reads half a number, and finds this process without it, too. */
 async function writePid(): Promise<void> {
-  if (options.pidFile !== undefined) await writeDurably(options.pidFile, `${process.pid}\n`);
+  if (options.pidFile === undefined) return;
+  await writeDurably(options.pidFile, `${process.pid}\n`).catch((error: unknown) =>
+    log(`the pid file could not be written: ${String(error)}`),
+  );
 }

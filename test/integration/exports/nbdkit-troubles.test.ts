@@ -98,6 +98,15 @@ describe('nbdkit while the daemon runs', () => {
   });
 });
 
+it('without room for its pid file, which is a hint, a holder serves all the same', async () => {
+  await mkdir(join(nbdkit.runDir, 'nbd-holder.pid.tmp'), { recursive: true });
+  const server = create();
+  await withLimits({ NBD_START_TIMEOUT_MS: 5_000 }, async () => {
+    expect(await server.health()).toMatchObject({ status: 'healthy', pid: expect.any(Number) });
+    await server.publish(await disk());
+  });
+});
+
 it('a port that another program has is called taken', async () => {
   const other = createServer((socket) => socket.end()).listen(nbdkit.port, '127.0.0.1');
   const health = await create().health();
