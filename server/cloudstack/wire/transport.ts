@@ -68,7 +68,7 @@ function unwrap(command: string, { status, headers }: Response, text: string): W
     ? Object.entries(parsed.data).find(([name]) => name.endsWith('response'))?.[1]
     : undefined;
   const failed = errorBody.safeParse(inner);
-  const retryAfterMs = delayOf(headers.get('retry-after'));
+  const retryAfterMs = delayOf(headers.get('retry-after'), Date.parse(headers.get('date') ?? ''));
   if (failed.success) {
     const { errorcode, cserrorcode, errortext } = failed.data;
     const csCode = cserrorcode ?? null;
@@ -81,10 +81,13 @@ function unwrap(command: string, { status, headers }: Response, text: string): W
   throw badAnswer(command, status, text.trim() === '' ? 'it is empty' : 'it is not the JSON of CloudStack');
 }
 
-/** The Retry-After header (RFC 9110: seconds, or a date) in ms; null when there is none that makes sense. */
-function delayOf(header: string | null): number | null {
+/**
+ * The Retry-After header (RFC 9110: seconds, or a date) in ms; null when there is none that makes sense. A
+ * date is one of the server's clock, which `now`, of the same answer, shows: ours may be hours from it.
+ */
+function delayOf(header: string | null, now: number): number | null {
   if (header === null) return null;
   if (/^\d{1,6}$/.test(header.trim())) return Number(header) * 1_000;
-  const at = Date.parse(header);
-  return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
+  const ms = Date.parse(header) - now;
+  return Number.isNaN(ms) ? null : Math.max(0, ms);
 }
