@@ -12,9 +12,15 @@ export function admit<T extends OperationType>(
   applianceVmId: () => string,
 ): void {
   const vmId = type === 'create' ? null : applianceVmId();
-  if ('oma_vm_id' in request && request.oma_vm_id !== vmId) {
-    throw new DaemonError('VALIDATION_FAILED', 'The request is not valid: oma_vm_id is not this appliance', {
-      details: { fields: [{ field: 'oma_vm_id', message: `must be the id of this appliance, ${vmId}` }] },
-    });
-  }
+  if ('oma_vm_id' in request && request.oma_vm_id !== vmId)
+    throw notValid('oma_vm_id', 'is not this appliance', `must be the id of this appliance, ${vmId}`);
+  // Whoever was told to stop it first would stop the machine that the daemon runs on.
+  if ('test_vm_id' in request && request.test_vm_id === vmId)
+    throw notValid('test_vm_id', 'is this appliance', 'must be the id of another VM than this appliance');
+}
+
+function notValid(field: string, why: string, message: string): DaemonError {
+  return new DaemonError('VALIDATION_FAILED', `The request is not valid: ${field} ${why}`, {
+    details: { fields: [{ field, message }] },
+  });
 }

@@ -1,3 +1,4 @@
+import { DaemonError } from '../core/errors';
 import type { Mapping } from '../model/operation';
 import type { Device, DeviceSnapshot } from './device';
 
@@ -24,6 +25,30 @@ export function verifiedDevice(
   if (!device) return { device: null, reason: `${mapping.devicePath} is gone` };
   const identity = verifyIdentity(mapping, device, bootId);
   return identity.ok ? { device, reason: null } : { device: null, reason: identity.reason };
+}
+
+/**
+ * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers
+ * open the path that they are told: before the first look after a start, a letter of the last boot is not
+ * told. Nor is it called missing while the serial of the disk there is being read. Throws DEVICES_UNREADABLE.
+ */
+export function checkedMapping(
+  mapping: Mapping,
+  applianceVmId: string | null,
+  snapshot: Pick<DeviceSnapshot, 'devices' | 'bootId' | 'scanned'>,
+): Mapping {
+  if (mapping.linuxState !== 'detected' || mapping.vmId !== applianceVmId) return mapping;
+  const { scanned, devices } = snapshot;
+  if (scanned && verifiedDevice(mapping, snapshot).device) return mapping;
+  const isPending = ({ path, serialState }: Device) =>
+    path === mapping.devicePath && serialState === 'pending';
+  if (!scanned || devices.some(isPending))
+    throw new DaemonError(
+      'DEVICES_UNREADABLE',
+      `The disks of this guest were not read yet, so it is not known which one is volume ${mapping.volumeId}`,
+      { retryAfterSeconds: 2 },
+    );
+  return { ...mapping, linuxState: 'missing' };
 }
 
 /**

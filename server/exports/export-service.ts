@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock';
 import { DaemonError } from '../core/errors';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize, sizeRemedy } from '../devices/disk-size';
-import { verifiedDevice } from '../devices/identity';
+import { checkedMapping, verifiedDevice } from '../devices/identity';
 import { accessMetadata, isReadOnly, isWithdrawn, keptMetadata, shownExport } from '../model/export-metadata';
 import { exportName } from '../model/export-name';
 import type { Epoch, ExportFilter, Ledger } from '../model/ledger';
@@ -29,7 +29,7 @@ export interface ExportServiceParts {
   owner(): { epoch: Epoch; applianceVmId: string };
   /** null while it is not known which VM this is. */
   applianceVmId(): string | null;
-  readonly watcher: { scan(): Promise<DeviceSnapshot> };
+  readonly watcher: { scan(): Promise<DeviceSnapshot>; snapshot(): DeviceSnapshot };
   isBusyWith(volumeId: string): boolean;
   /** The volume as CloudStack shows it now. Throws CloudError, VOLUME_NOT_FOUND and VOLUME_NOT_VISIBLE. */
   volume(volumeId: string): Promise<ShownVolume>;
@@ -59,31 +59,34 @@ export interface ExportValidation {
 export class ExportService {
   constructor(private readonly parts: ExportServiceParts) {}
 
+  /** As the guest shows their disks now. Throws DATABASE_UNAVAILABLE and DEVICES_UNREADABLE. */
   async list({
     limit,
+    status,
     ...filter
   }: ExportFilter & { readonly limit?: number | undefined }): Promise<ExportRecord[]> {
     const records = await this.parts.ledger().listExports(filter);
-    // Cut last: the rows of exports that were withdrawn stay, and are not shown.
-    return records.filter((record) => !isWithdrawn(record)).slice(0, limit);
+    const here = records.length === 0 ? new Map<string, Mapping>() : await this.mappingsHere();
+    const shown = records.flatMap((record) => this.shown(record, here.get(record.volumeId) ?? null) ?? []);
+    // Chosen and cut last: rows of withdrawn exports are not shown, and others may say what was before.
+    return shown.filter((record) => status === undefined || record.status === status).slice(0, limit);
   }
 
   /**
    * Those of volumes that are mapped to this VM; all while it is not known which VM this is. Another
-   * appliance with the same database has exports of its own there. Throws DATABASE_UNAVAILABLE.
+   * appliance with the same database has exports of its own there. Throws as `list`.
    */
   async listHere(): Promise<ExportRecord[]> {
     const records = await this.list({});
-    const vmId = this.parts.applianceVmId();
-    if (vmId === null || records.length === 0) return records;
-    const mappings = await this.parts.ledger().listMappings(vmId);
-    const here = new Set(mappings.map(({ volumeId }) => volumeId));
+    if (this.parts.applianceVmId() === null || records.length === 0) return records;
+    const here = await this.mappingsHere();
     return records.filter(({ volumeId }) => here.has(volumeId));
   }
 
-  /** EXPORT_NOT_FOUND. */
+  /** EXPORT_NOT_FOUND, and as `list`. */
   async read(volumeId: string): Promise<ExportRecord> {
-    const record = shownExport(await this.parts.ledger().readExport(volumeId));
+    const row = await this.parts.ledger().readExport(volumeId);
+    const record = row && this.shown(row, await this.parts.ledger().readMapping(volumeId));
     if (record === null)
       throw new DaemonError('EXPORT_NOT_FOUND', `Export of volume ${volumeId} not found`, {
         details: { volume_id: volumeId },
@@ -159,7 +162,8 @@ export class ExportService {
   /** Of this appliance. Throws DATABASE_UNAVAILABLE. */
   async validate(): Promise<ExportValidation[]> {
     const results: ExportValidation[] = [];
-    for (const record of await this.list({})) {
+    for (const record of await this.parts.ledger().listExports({})) {
+      if (isWithdrawn(record)) continue;
       const { volumeId, exportName } = record;
       const mapping = await this.parts.ledger().readMapping(volumeId);
       if (await this.isOfAnother(mapping)) continue;
@@ -172,6 +176,17 @@ export class ExportService {
       results.push({ volumeId, exportName, ok, message, size, expectedSize });
     }
     return results;
+  }
+
+  private async mappingsHere(): Promise<ReadonlyMap<string, Mapping>> {
+    const vmId = this.parts.applianceVmId();
+    const mappings = vmId === null ? [] : await this.parts.ledger().listMappings(vmId);
+    return new Map(mappings.map((mapping) => [mapping.volumeId, mapping]));
+  }
+
+  private shown(record: ExportRecord, mapping: Mapping | null): ExportRecord | null {
+    const { applianceVmId, watcher } = this.parts;
+    return shownExport(record, mapping && checkedMapping(mapping, applianceVmId(), watcher.snapshot()));
   }
 
   private async put(epoch: Epoch, record: NewExport, step: string, data: JsonObject): Promise<void> {

@@ -1,4 +1,5 @@
-import type { ExportRecord } from './operation';
+import type { ExportRecord, Mapping } from './operation';
+import { missingPath } from './placeholder-path';
 
 /* What the row of an export says in its metadata. Rows may come from other programs. */
 
@@ -24,10 +25,14 @@ export function isWithdrawn({ metadata }: Described): boolean {
 }
 
 /**
- * The export as answers show it: one that was withdrawn on purpose is none, though its row remembers that.
+ * The export as answers show it, with the mapping of its volume as the guest shows that now. One that was
+ * withdrawn on purpose is none, though its row remembers that. One whose disk is not there is closed: its row
+ * says so only after the next sync, and its letter may be another volume's by then.
  */
-export function shownExport(record: ExportRecord | null): ExportRecord | null {
-  return record === null || isWithdrawn(record) ? null : record;
+export function shownExport(record: ExportRecord | null, mapping: Mapping | null): ExportRecord | null {
+  if (record === null || isWithdrawn(record)) return null;
+  if (mapping?.linuxState !== 'missing') return record;
+  return { ...record, status: 'failed', devicePath: missingPath(record.volumeId) };
 }
 
 /** What an attach request says about the copy, kept with its export. */

@@ -121,7 +121,7 @@ async function fromDatabase(
     ledger().readExport(volumeId),
   ]);
   if (!mapping && !record) return absent('there is no row of this volume', clock.now(), 'database');
-  return seen({ mapping, export: shownExport(record) }, clock.now(), 'database');
+  return seen({ mapping, export: shownExport(record, null) }, clock.now(), 'database');
 }
 
 /** The newest operation on the volume; null also while the database is away. */

@@ -3,7 +3,7 @@ import { requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
-import { verifiedDevice } from '../../devices/identity';
+import { checkedMapping, verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
 import { shownExport } from '../../model/export-metadata';
 import type { Ledger, MappingPlace } from '../../model/ledger';
@@ -66,11 +66,12 @@ export class VolumeQueries {
       database.kind === 'seen' ? database.value : { mapping: null, export: null };
     if (database.kind === 'unknown') await this.parts.ledger().ping();
     const device = mapping ? this.deviceOf(mapping) : null;
+    const checked = mapping && this.checked(mapping);
     return {
       volume,
-      mapping: mapping ? this.checked(mapping) : null,
+      mapping: checked,
       device: device ? { path: device.path, size: device.size, controller: device.controller } : null,
-      export: record,
+      export: shownExport(record, checked),
       lastOperation,
       evidence,
     };
@@ -152,7 +153,7 @@ export class VolumeQueries {
       volumes: slice.volumes.map((one) => {
         const { mapping = null, export: record = null, lastOperation = null } = found.get(one.id) ?? {};
         const checked = mapping && this.checked(mapping);
-        return { ...one, rows: { mapping: checked, export: shownExport(record), lastOperation } };
+        return { ...one, rows: { mapping: checked, export: shownExport(record, checked), lastOperation } };
       }),
       next: slice.next,
       notShown: volumes.reduce((count, { volume }) => count + (volume.kind === 'seen' ? 0 : 1), 0),
@@ -189,24 +190,8 @@ export class VolumeQueries {
     return verifiedDevice(mapping, this.parts.watcher.snapshot()).device;
   }
 
-  /**
-   * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers
-   * open the path that they are told: before the first look after a start, a letter of the last boot is not
-   * told. Nor is it called missing while the serial of the disk there is being read.
-   */
   private checked(mapping: Mapping): Mapping {
-    if (mapping.linuxState !== 'detected' || mapping.vmId !== this.parts.applianceVmId()) return mapping;
-    const { scanned, devices } = this.parts.watcher.snapshot();
-    if (scanned && this.deviceOf(mapping)) return mapping;
-    const isPending = ({ path, serialState }: Device) =>
-      path === mapping.devicePath && serialState === 'pending';
-    if (!scanned || devices.some(isPending))
-      throw new DaemonError(
-        'DEVICES_UNREADABLE',
-        `The disks of this guest were not read yet, so it is not known which one is volume ${mapping.volumeId}`,
-        { retryAfterSeconds: 2 },
-      );
-    return { ...mapping, linuxState: 'missing' };
+    return checkedMapping(mapping, this.parts.applianceVmId(), this.parts.watcher.snapshot());
   }
 
   private async remoteByPath(path: string): Promise<Mapping | null> {

@@ -37,7 +37,7 @@ export const listExports = endpoint({
   description: 'Each with who is connected and what flows, as the kernel counts it.',
   query: exportsQuery,
   reply: { status: 200, description: 'A list, empty when there are none', schema: exportListSchema },
-  errors: ['DATABASE_UNAVAILABLE'],
+  errors: ['DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
 });
 
 export const publishExport = endpoint({
@@ -73,7 +73,7 @@ export const readExport = endpoint({
   summary: 'The export of a volume, who is connected to it, and what flows',
   params: exportParams,
   reply: { status: 200, description: 'The export', schema: exportSchema },
-  errors: ['EXPORT_NOT_FOUND', 'DATABASE_UNAVAILABLE'],
+  errors: ['EXPORT_NOT_FOUND', 'DATABASE_UNAVAILABLE', 'DEVICES_UNREADABLE'],
   etag: 'times-aside',
 });
 

@@ -5,7 +5,7 @@ import { VolumeQueries } from '~/server/daemon/volumes/volume-queries';
 import type { DeviceSnapshot } from '~/server/devices/device';
 import { absent, seen } from '~/server/model/evidence';
 import type { Mapping } from '~/server/model/operation';
-import { APPLIANCE, mapping, NOW, OTHER_VM, snapshot, VOLUME } from '~/test/support/canned';
+import { APPLIANCE, exportRecord, mapping, NOW, OTHER_VM, snapshot, VOLUME } from '~/test/support/canned';
 
 /** What callers are told of a disk before the guest was read for the first time after a start. */
 let guest: DeviceSnapshot;
@@ -69,6 +69,22 @@ it('a device that no volume is mapped to is not found', async () => {
   } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
   for (const path of ['vdz', `remote-vm-${OTHER_VM}-${VOLUME}`])
     await expect(none.mappingByDevice(path)).rejects.toMatchObject({ code: 'MAPPING_NOT_FOUND' });
+});
+
+it('the export of a disk that is gone is closed in the list of volumes too, before a sync has written that down', async () => {
+  const record = exportRecord(VOLUME);
+  const listing = new VolumeQueries({
+    ...parts,
+    applianceVmId: () => APPLIANCE,
+    catalogue: { current: async () => ({ volumes: [{ id: VOLUME, volume: seen({}, NOW, 'cloudstack') }] }) },
+    ledger: () => ({
+      readVolumeRows: async () => new Map([[VOLUME, { mapping: row, export: record, lastOperation: null }]]),
+    }),
+  } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
+  const told = async () => (await listing.list({ limit: 10 })).volumes[0]?.rows.export;
+  expect(await told()).toMatchObject({ status: 'active', devicePath: '/dev/vdb' });
+  guest = { ...guest, devices: [] };
+  expect(await told()).toMatchObject({ status: 'failed', devicePath: `missing-${VOLUME}` });
 });
 
 it('a mapping to another VM needs no look at this guest', async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
+import type { DeviceSnapshot } from '~/server/devices/device';
 import type { ExportClients } from '~/server/exports/export-server';
 import { ExportService } from '~/server/exports/export-service';
 import { exportName } from '~/server/model/export-name';
@@ -19,6 +20,8 @@ let vmId: string | null;
 let told: string[];
 /** Called while CloudStack is asked for the volume. */
 let meanwhile: () => Promise<void>;
+/** What the daemon has last seen of the guest. */
+let seen: DeviceSnapshot;
 /** What CloudStack says of the volume. */
 let shown: { vmId: string | null; size: number | null };
 beforeEach(async () => {
@@ -38,6 +41,7 @@ beforeEach(async () => {
   await a.ledger.takeOver(a.otherVm, 'other');
   await a.putRow({ ...a.remoteRow(THEIRS), devicePath: '/dev/vdb', linuxState: 'detected' });
   await a.putExport(THEIRS, '/dev/vdb', 'active');
+  await look();
   service = new ExportService({
     ledger: () => a.ledger,
     server: a.exports,
@@ -45,13 +49,50 @@ beforeEach(async () => {
     events: { publish: (entries) => void told.push(...entries.map(({ step }) => step)) },
     owner: () => ({ epoch: { applianceId: a.vmId, number: 1 }, applianceVmId: a.vmId }),
     applianceVmId: () => vmId,
-    watcher: { scan: async () => ({ ...(await a.guest.look()), at: 0, scanned: true }) },
+    watcher: { scan: look, snapshot: () => seen },
     isBusyWith: () => isBusy,
     volume: async () => {
       await meanwhile();
       return shown;
     },
     sizeToleranceBytes: 0,
+  });
+});
+
+async function look(): Promise<DeviceSnapshot> {
+  seen = { ...(await a.guest.look()), at: 0, scanned: true };
+  return seen;
+}
+
+describe('an export whose disk has left, before a sync has written that into its row', () => {
+  const closed = { volumeId: OURS, status: 'failed', devicePath: `missing-${OURS}` };
+  beforeEach(async () => {
+    await a.guest.unplug(OURS);
+    await look();
+    expect(await a.ledger.readExport(OURS)).toMatchObject({ status: 'active', devicePath: '/dev/vdb' });
+  });
+
+  it('is not called active, nor does it tell a letter that the next disk gets', async () => {
+    expect(await service.read(OURS)).toMatchObject(closed);
+    expect(await service.list({ volumeId: OURS })).toMatchObject([closed]);
+    const OTHER = '30000000-0000-4000-8000-000000000003';
+    await a.plug(OTHER);
+    await look();
+    expect((await a.diskOf(OTHER))?.path).toBe('/dev/vdb');
+    expect(await service.read(OURS)).toMatchObject(closed);
+  });
+
+  it('is found by what it is now, and by nothing else', async () => {
+    const volumes = async (status: 'active' | 'failed') =>
+      (await service.list({ status })).map(({ volumeId }) => volumeId);
+    expect([await volumes('active'), await volumes('failed')]).toEqual([[THEIRS], [OURS]]);
+  });
+
+  it('its letter of the last boot is not told before the guest was read: 503', async () => {
+    seen = { ...seen, scanned: false };
+    const unread = { code: 'DEVICES_UNREADABLE' };
+    await expect(service.read(OURS)).rejects.toMatchObject(unread);
+    await expect(service.list({})).rejects.toMatchObject(unread);
   });
 });
 
