@@ -96,7 +96,7 @@ const OFFERING: readonly Column<Reply<'listOfferings'>[number]>[] = [
 export const VALIDATION: readonly Column<Reply<'validateExports'>['results'][number]>[] = [
   { name: 'export', value: ({ export_name }) => export_name },
   { name: 'ok', value: ({ ok }) => (ok ? 'yes' : 'no'), tone: ({ ok }) => verdict(ok) },
-  { ...sizeColumn('size', ({ size }) => size), value: ({ size }) => size !== null && sizeText(size) },
+  { ...sizeColumn('size', ({ size }) => size), value: ({ size }) => (size === null ? null : sizeText(size)) },
   { name: 'what', value: ({ message }) => message },
 ];
 

@@ -2,7 +2,7 @@ import { nearest } from '~/server/core/nearest';
 import { UsageError } from '../exit';
 import { paint, type Tone, visible, wrap } from './text';
 
-export type Cell = string | number | boolean | null | undefined;
+export type Cell = string | number | null | undefined;
 
 export interface Column<T> {
   /** The name for --columns, --sort and --filter; in capitals it is the heading. */

@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { DaemonError } from '~/server/core/errors';
 import { unknown } from '~/server/model/evidence';
-import { APPLIANCE, cloudVolume, NOBODY, NOW, REMOTE_VOLUME, VOLUME } from '~/test/support/canned';
+import {
+  APPLIANCE,
+  cloudVolume,
+  exportRecord,
+  NOBODY,
+  NOW,
+  REMOTE_VOLUME,
+  VOLUME,
+} from '~/test/support/canned';
 import { listed } from '~/test/support/fake-daemon';
 import { volumectl } from './process';
 import { ctl, daemon, env } from './volumectl-in-memory';
@@ -62,6 +70,24 @@ describe('device list', () => {
     expect([code, error]).toEqual([
       6,
       expect.stringContaining('could not be read since the daemon was started'),
+    ]);
+  });
+});
+
+describe('export validate', () => {
+  it('3: an export that does not answer has no size', async () => {
+    daemon.records.push({ ...exportRecord(REMOTE_VOLUME), status: 'failed' });
+    const { code, out } = await ctl('export', 'validate', '--no-headers');
+    const sizes = out
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/).slice(1, 3));
+    expect([code, sizes]).toEqual([
+      3,
+      [
+        ['yes', '5 GiB'],
+        ['no', '-'],
+      ],
     ]);
   });
 });

@@ -206,12 +206,12 @@ export class FakeDaemon implements Daemon {
       return { existed: this.records.some(({ volumeId }) => volumeId === id) };
     },
     validate: async () =>
-      this.records.map(({ volumeId, exportName }) => ({
+      this.records.map(({ volumeId, exportName, status }) => ({
         volumeId,
         exportName,
-        ok: true,
-        message: 'answers',
-        size: 5368709120,
+        ok: status === 'active',
+        message: status === 'active' ? 'answers' : 'the server has no export of this name',
+        size: status === 'active' ? 5368709120 : null,
         expectedSize: 5368709120,
       })),
   };
