@@ -3,6 +3,14 @@ import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '');
 
+/** These replace modules, or count what all of a process shares (its timers, its event loop). */
+const OWN_PROCESS = [
+  'test/unit/core/every-second.test.ts',
+  'test/unit/daemon/event-loop-lag.test.ts',
+  'test/unit/house/settings.test.ts',
+  'test/unit/http/tasks.test.ts',
+];
+
 export default defineConfig({
   resolve: { alias: { '~': root } },
   test: {
@@ -17,12 +25,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        // Nothing of these outlives its file: they share the modules they have loaded, which is half of their time.
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false },
+        // Nothing of these outlives its file: they share the modules they load, which is half of their time.
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: OWN_PROCESS, isolate: false },
       },
       {
         extends: true,
-        test: { name: 'system', include: ['test/**/*.test.ts'], exclude: ['test/unit/**'] },
+        test: { name: 'others', include: ['test/!(unit)/**/*.test.ts', ...OWN_PROCESS] },
       },
     ],
   },

@@ -342,7 +342,7 @@ describe('431 that means "not now"', () => {
   it.each([
     [
       'another 431',
-      { kind: 'status', code: 431, text: 'Please specify a valid User VM.' },
+      { kind: 'status', code: 431, text: 'Volume and VM are in different pods.' },
       'CLOUDSTACK_REJECTED',
     ],
     ['no permission', { kind: 'status', code: 531, text: 'not yours' }, 'CLOUDSTACK_REJECTED'],

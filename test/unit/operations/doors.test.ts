@@ -11,11 +11,14 @@ describe('the appliance itself', () => {
     ['forced', { force_clean: true }],
     ['not forced', {}],
     ['to be deleted', { force_clean: true, delete_vm: true }],
-  ])('as the test VM of a cleanup (%s): nothing is sent', async (_story, more) => {
+  ])('as the test VM of a cleanup (%s): refused, nothing is sent', async (_story, more) => {
     for (const attached of [true, false]) {
       const rig = await Rig.start();
       const { id } = await rig.volume(attached ? { vmId: rig.here, mapped: true } : {});
-      await rig.run('cleanup', cleanup(rig, id, rig.here, more));
+      await expect(rig.run('cleanup', cleanup(rig, id, rig.here, more))).rejects.toMatchObject({
+        code: 'VALIDATION_FAILED',
+        details: { fields: [{ field: 'test_vm_id' }] },
+      });
       expect(rig.calls.filter((name) => name.includes('VirtualMachine'))).toEqual([]);
       expect(rig.model.inventory.vm('', '', rig.here).state).toBe('Running');
     }

@@ -23,10 +23,11 @@ it('an export that was withdrawn on purpose is none in every answer, not one tha
   const { id } = await rig.volume({ vmId: rig.here, mapped: true });
   await rig.during(rig.domain.exports.publish(id, {}));
   const { ledger, cloud, clock, guest, domain } = rig;
+  const seen = { ...(await guest.look()), scanned: true, at: clock.now() };
   const volumes = new VolumeQueries({
     ...{ cloud, clock, guest, catalogue: domain.catalogue, devDir: '/dev' },
     exports: new MemoryExports(rig.server),
-    watcher: { snapshot: () => ({ bootId: 'boot', devices: [], scanned: true, at: 0 }) },
+    watcher: { snapshot: () => seen },
     ledger: () => ledger,
     applianceVmId: () => rig.here,
     recentEvents: () => [],
