@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { Device, Holder } from '../../devices/device';
 import { describeHolders, systemUsers } from '../../devices/disk-users';
@@ -158,8 +159,9 @@ function doubtAttached(s: Situation, { volumeId, vmId }: AttachGoal): Action | n
 
 /** The volume is attached to the VM of the request; a requested device id must match as well. */
 function finish(s: Situation, goal: AttachGoal, volume: CloudVolume): Action | Done<Attached> {
-  const otherDevice = refuseOtherDevice(s, goal, volume);
-  if (otherDevice) return otherDevice;
+  // What is written to it would be lost with it.
+  const refused = isLeaving(volume) ? waitWhileBusy(s, volume, 'attach') : refuseOtherDevice(s, goal, volume);
+  if (refused) return refused;
   if (goal.vmId !== s.policy.applianceVmId) return finishElsewhere(s, goal, volume);
   if (volume.type === 'ROOT') {
     return giveUp('APPLIANCE_PROTECTED', `Volume ${volume.id} is the root disk of this appliance`, {
@@ -239,9 +241,9 @@ function waitForSlot(s: Situation, goal: AttachGoal, full: FullVm): Action {
 /**
  * While the guest still shows the disk of a volume that CloudStack calls detached (a slow unplug, or a
  * ghost disk), the old plug could not be told from the new one, and attached to another VM the volume
- * would have two writers.
+ * would have two writers. `place`: where CloudStack shows it.
  */
-function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
+export function waitForGhost(s: Situation, goal: AttachGoal, place = 'detached'): Action | null {
   if (s.facts.gone === undefined)
     return {
       do: 'await-gone',
@@ -260,7 +262,7 @@ function waitForGhost(s: Situation, goal: AttachGoal): Action | null {
   const said = call.at === 'ended' && call.text !== null ? `; the attach ended with: ${call.text}` : '';
   return giveUp(
     'DEVICE_STILL_PRESENT',
-    `CloudStack says volume ${goal.volumeId} is detached, but this guest still has its disk, or one that may be it (ghost disk)${said}`,
+    `CloudStack says volume ${goal.volumeId} is ${place}, but this guest still has its disk, or one that may be it (ghost disk)${said}`,
     { volume_id: goal.volumeId },
   );
 }

@@ -6,7 +6,7 @@ import type { Evidence } from '../../model/evidence';
 import { type Action, type Done, done, giveUp } from '../action';
 import { outlivesItsVm, type Situation } from '../decision';
 import type { EndedTry, MutationState } from '../journal';
-import { type AttachGoal, attach, waitForObstacles } from './attach';
+import { type AttachGoal, attach, waitForGhost, waitForObstacles } from './attach';
 import { detach } from './detach';
 import { detachedBefore, endFailed, hasEndedWell, openCall } from './failure';
 import { lookAgain } from './look-again';
@@ -118,7 +118,8 @@ function waitForRest(s: Situation<'cleanup'>): Action | null {
 
 /**
  * Nothing is stopped or detached before this VM has a slot for the disk, which is held until the end, and
- * CloudStack shows it in a state in which it takes one: the disk would be left with nobody.
+ * CloudStack shows it in a state in which it takes one, and no disk of the volume is left in this guest: it
+ * would be left with nobody.
  */
 function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (s.journal.mutation('stop-vm').at !== 'none') return null;
@@ -129,7 +130,8 @@ function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   return (
     waitForObstacles(s, goal, true) ??
     waitForAppliance(s, goal.vmId) ??
-    refuseOtherOwner(s, known.result.value)
+    refuseOtherOwner(s, known.result.value) ??
+    waitForGhost(s, goal, `on VM ${known.result.value.vmId}`)
   );
 }
 
@@ -202,9 +204,9 @@ function stopRunning(s: Situation<'cleanup'>, vmState: string, state: MutationSt
       forget: ['vm', 'volume'],
     };
   }
+  if (phase === null) return giveUp('VM_STATE', `VM ${vmId} is ${vmState}`, details);
   if (!force)
     return giveUp('VM_NOT_STOPPED', `VM ${vmId} is ${vmState}; stop it first or set force_clean`, details);
-  if (phase === null) return giveUp('VM_STATE', `VM ${vmId} is ${vmState}`, details);
   return state.at === 'ended'
     ? (doubtTheRead(s, 'stop-vm', state) ?? tryAgainOrGiveUp(s, 'stop-vm', state, 'VM stop', { vm_id: vmId }))
     : intend(s, 'stop-vm', { vm_id: vmId });

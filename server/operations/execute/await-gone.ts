@@ -48,8 +48,8 @@ export async function awaitGone(run: RunContext, action: AwaitGone): Promise<boo
   await run.announce(
     'await-gone',
     clues.lost.length === 0
-      ? 'CloudStack has detached the volume, and this guest still has its disk'
-      : 'CloudStack has detached the volume, and this guest has a disk that may be its own',
+      ? 'CloudStack does not show the volume here, and this guest still has its disk'
+      : 'CloudStack does not show the volume here, and this guest has a disk that may be its own',
   );
   for (;;) {
     const leftMs = Math.max(0, until - clock.monotonic());

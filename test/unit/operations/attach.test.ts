@@ -63,6 +63,20 @@ describe('attach decides', () => {
     expect(decideAttach(situation('attach', here))).toMatchObject({ do: 'read-volume', volumeId: VOLUME });
   });
 
+  it('does not call a volume attached that is on its way out, wherever CloudStack shows it', () => {
+    for (const state of ['Destroying', 'Expunging'])
+      for (const vm_id of [APPLIANCE, OTHER_VM]) {
+        const facts = {
+          volume: seenVolume({ vmId: vm_id, state }),
+          obstacles: clear,
+          mapping: rowOf(mapping({ vmId: vm_id })),
+        };
+        expect(decideAttach(situation('attach', { ...here, vm_id }, { facts }))).toMatchObject({
+          data: { code: 'VOLUME_STATE', message: expect.stringContaining(state) },
+        });
+      }
+  });
+
   it('refuses a volume that CloudStack does not have, and one that another VM has, naming that VM', () => {
     expect(decideAttach(situation('attach', here, { facts: { volume: gone() } }))).toMatchObject({
       state: 'failing',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
 import { LIMITS } from '~/server/core/limits';
+import { expectedSerial } from '~/server/devices/serial';
 import { decideCleanup } from '~/server/operations/decide/cleanup';
 import type { Facts } from '~/server/operations/decision';
 import { cleanup, MINUTE_MS, Rig, SECOND_MS } from './rig';
@@ -216,6 +217,39 @@ describe('cleanup of a test VM', () => {
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'NO_FREE_SLOT' });
     expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
   });
+
+  it('this guest has a disk of the volume: nothing is stopped and nothing detached before it has left', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Running');
+    const volume = await rig.volume({ vmId });
+    await rig.guest.plug({ volumeId: volume.id, size: volume.size, serial: expectedSerial(volume.id) });
+    const request = cleanup(rig, volume.id, vmId, { force_clean: true });
+    expect(await rig.run('cleanup', request)).toMatchObject({
+      ...{ status: 'failed', errorCode: 'DEVICE_STILL_PRESENT' },
+      error: expect.stringContaining(`is on VM ${vmId}`),
+    });
+    expect([rig.calls, volume.vmId]).toEqual([[], vmId]);
+    const later = await rig.request('cleanup', request);
+    await rig.pass(10 * SECOND_MS);
+    rig.guest.surpriseUnplug(volume.id);
+    expect(await rig.ended(later)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['stopVirtualMachine', 'detachVolume', 'attachVolume']);
+  });
+
+  it.each(['Error', 'Unknown'])(
+    'a VM of which nobody knows whether it runs (%s) keeps its disk',
+    async (state) => {
+      const rig = await Rig.start();
+      const vmId = rig.vm(state);
+      const volume = await rig.volume({ vmId });
+      for (const force_clean of [false, true])
+        expect(await rig.run('cleanup', cleanup(rig, volume.id, vmId, { force_clean }))).toMatchObject({
+          status: 'failed',
+          errorCode: 'VM_STATE',
+        });
+      expect(rig.calls).toEqual([]);
+    },
+  );
 
   it('the appliance takes no more disks, SLOTS=wait: it begins when a slot is free', async () => {
     const rig = await Rig.start({ guest: { slots: 1 }, policy: { slots: 'wait' } });
@@ -710,7 +744,11 @@ describe('a cleanup decides', () => {
     });
     expect(next(seenVm({ id: APPLIANCE, state: 'Error' }))).toMatchObject({ data: { code: 'VM_STATE' } });
     for (const state of ['Running', 'Stopped'])
-      expect(next(seenVm({ id: APPLIANCE, state }))).toMatchObject({ do: 'read-vm', vmId: OTHER_VM });
+      expect(next(seenVm({ id: APPLIANCE, state }))).toMatchObject({ do: 'await-gone', volumeId: VOLUME });
+    const appliance = seenVm({ id: APPLIANCE });
+    expect(
+      decideCleanup(situation('cleanup', request, { facts: { ...facts, appliance, gone: true } })),
+    ).toMatchObject({ do: 'read-vm', vmId: OTHER_VM });
   });
 
   it('by what is seen after the disk was taken: nothing of what was read before it counts', () => {
