@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { describeHolder } from '../../devices/disk-users';
 import type { Mapping } from '../../model/operation';
@@ -122,15 +123,19 @@ function waitForAttach(s: Situation, volumeId: string): Action | null {
 
 /**
  * The same of an attach that somebody else has asked for: CloudStack names no VM before it has ended, so a
- * volume without one that is being attached is not detached. null: none.
+ * volume without one that is being attached, or may be, is not detached. null: none.
  */
 function waitForPlug(s: Situation, volume: CloudVolume): Action | null {
   if (volume.vmId !== null || s.journal.mutation(STEP).at !== 'none') return null;
-  return COMING.includes(volume.state) ? waitWhileBusy(s, volume, 'detach') : null;
+  const mayCome = stateOf(volume).phase === 'moving' && !STAYING.includes(volume.state);
+  return mayCome ? waitWhileBusy(s, volume, 'detach') : null;
 }
 
-/** What the first and any later attach makes of the state of a volume. */
-const COMING: readonly string[] = ['Creating', 'Attaching'];
+/**
+ * None of an attach, which creates the volume where it is the first, and moves or copies it where the VM has
+ * its disks on another storage. What a state of a newer CloudStack is of, is not known.
+ */
+const STAYING: readonly string[] = ['Snapshotting', 'RevertSnapshotting', 'Resizing', 'Restoring'];
 
 /**
  * Fails when somebody else has attached the volume again since the intent was written: that plug is not ours

@@ -4,6 +4,7 @@ import { type Action, type Done, done, giveUp, type PartRequest } from '../actio
 import type { Situation } from '../decision';
 import type { Failing } from '../journal';
 import { endFailed } from './failure';
+import { lookAgain } from './look-again';
 import { intend } from './mutation';
 
 /** Ends of a part after which nobody knows whether it has made a snapshot. */
@@ -62,8 +63,11 @@ function begin(s: Situation<'snapshot-group'>): Action {
   const there = new Set(vmVolumes.value.filter((one) => one.vmId === vmId).map(({ id }) => id));
   const missing = volumeIds.filter((id) => !there.has(id));
   if (missing.length > 0) {
-    const message = `Not attached to VM ${vmId}: ${missing.join(', ')}`;
-    return giveUp('VOLUME_ATTACHED_ELSEWHERE', message, { vm_id: vmId, volumes: missing });
+    const reason = `CloudStack does not show on VM ${vmId}: ${missing.join(', ')}`;
+    return (
+      lookAgain(s, { name: 'not-listed', step: 'read-vm-volumes', reason, forget: ['vmVolumes'] }) ??
+      giveUp('VOLUME_ATTACHED_ELSEWHERE', reason, { vm_id: vmId, volumes: missing })
+    );
   }
   return { do: 'record', step: 'begin-parts', state: 'done', data: {} };
 }

@@ -149,8 +149,17 @@ describe('detach decides', () => {
     expect(decided(false)).toMatchObject({ do: 'complete' });
   });
 
-  it.each(['Creating', 'Attaching'])(
-    'waits while somebody attaches the volume (%s): CloudStack names no VM before that has ended',
+  it.each(['Snapshotting', 'RevertSnapshotting', 'Resizing', 'Restoring', 'Uploading'])(
+    'a volume without a VM whose state is none of an attach (%s) is detached',
+    (state) => {
+      const obstacles = { openJobs: 0, conflictingOperation: null };
+      const facts = { volume: seenVolume({ vmId: null, state }), mapping: noRow, gone: true, obstacles };
+      expect(decideDetach(situation('detach', request, { facts }))).toMatchObject({ do: 'complete' });
+    },
+  );
+
+  it.each(['Creating', 'Attaching', 'Copying', 'Migrating', 'UploadOp', 'Meditating'])(
+    'waits while somebody attaches the volume, or may (%s): CloudStack names no VM before that has ended',
     (state) => {
       const facts = {
         volume: seenVolume({ vmId: null, state }),

@@ -89,6 +89,18 @@ describe('a snapshot of several volumes', () => {
     expect(rig.calls).toEqual(['createSnapshot', 'createSnapshot', 'createSnapshot']);
   });
 
+  it('looks again for a volume that the list of the disks leaves out, and does not call it detached', async () => {
+    const the = await world();
+    const { rig, volumes } = the;
+    const id = volumes[0]?.id ?? '';
+    rig.hide(id, 5 * SECOND_MS);
+    expect(await rig.run('snapshot-group', request(the))).toMatchObject({ status: 'completed' });
+    rig.hide(id);
+    const ended = await rig.run('snapshot-group', request(the));
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'VOLUME_ATTACHED_ELSEWHERE' });
+    expect(ended.error).toBe(`CloudStack does not show on VM ${the.vmId}: ${id}`);
+  });
+
   it('does not mind what else has a row there and is not shown', async () => {
     const the = await world();
     const { rig, vmId } = the;
