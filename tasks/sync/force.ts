@@ -3,8 +3,8 @@ import { currentDaemonOrNull } from '../../server/daemon/current';
 import type { SyncTaskResult } from '../../server/http/force-sync';
 
 /**
- * Payload `{ dryRun }`; the result is the report, beside this payload. A person waits for it,
- * so errors are thrown.
+ * Payload `{ dryRun }`; the result is the report, or the error, beside this payload: whoever joins the run of
+ * somebody else sees that it is not of his own (server/http/force-sync.ts).
  */
 export default defineTask<SyncTaskResult>({
   meta: {
@@ -14,7 +14,11 @@ export default defineTask<SyncTaskResult>({
   run: async ({ payload }) => {
     const daemon = currentDaemonOrNull();
     if (daemon?.phase !== 'ready') return { result: 'skipped' };
-    const report = await daemon.sync.run({ dryRun: payload.dryRun === true, reason: 'force-sync' });
-    return { result: { payload, report } };
+    try {
+      const report = await daemon.sync.run({ dryRun: payload.dryRun === true, reason: 'force-sync' });
+      return { result: { payload, report } };
+    } catch (error) {
+      return { result: { payload, error } };
+    }
   },
 });

@@ -108,6 +108,32 @@ describe('a forced sync', () => {
     expect([(await first).startedAt, (await second).startedAt]).toEqual([1, 2]);
   });
 
+  it('fails with the error of its own run, and not with that of one that it joined', async () => {
+    const away = new DaemonError('DATABASE_UNAVAILABLE', 'away');
+    let fail = () => {};
+    vi.spyOn(daemon.sync, 'run').mockImplementationOnce(async () => {
+      await new Promise<void>((resolve) => {
+        fail = resolve;
+      });
+      throw away;
+    });
+    const ask = () =>
+      forceSync(daemon, false, async (payload) => {
+        const { result } = await nitroRuntime.runTask('sync:force', { payload });
+        return result as SyncTaskResult;
+      });
+    const first = ask();
+    await vi.waitFor(() => expect(daemon.sync.run).toHaveBeenCalledTimes(1));
+    const second = ask();
+    fail();
+    await expect(first).rejects.toBe(away);
+    expect(await second).toMatchObject({ dryRun: false });
+  });
+
+  it('that joined a run which was skipped gets one of its own where the daemon is ready by now', async () => {
+    expect(await forceSync(daemon, true, async () => 'skipped')).toMatchObject({ dryRun: true });
+  });
+
   it('in standby fails and says who owns the appliance', async () => {
     daemon.phase = 'standby';
     daemon.refusal = new DaemonError('STANDBY', 'Another daemon owns this appliance: oma-2');
