@@ -147,8 +147,8 @@ async function exportedDisk(
  * And what the guest had before attaches that have failed since.
  */
 async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick<Clues, 'disk' | 'lost'>> {
-  const ours = run.journal.done('unmap');
-  if (ours) return { disk: identityIn(ours), lost: [] };
+  const ours = unmappedHere(run, run.journal);
+  if (ours) return { disk: ours, lost: [] };
   const { ledger } = run.parts;
   const limit = LIMITS.RECENT_OPERATIONS;
   const settled = await settledBy(run, volumeId);
@@ -159,12 +159,13 @@ async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick
     const filter = { volumeId, status: 'failed', limit, before } as const;
     const ended = await run.active(() => ledger.listOperations(filter));
     for (const operation of ended) {
-      const mayHavePlugged = isAttach(operation) && operation.sequence > settled;
+      if (operation.sequence <= settled) return { disk: null, lost };
+      const mayHavePlugged = isAttach(operation);
       const hasSeenIt = operation.errorCode === 'DEVICE_STILL_PRESENT';
       if (!mayHavePlugged && !hasSeenIt) continue;
       const journal = new Journal(await run.active(() => ledger.readJournal(operation.id)));
-      const unmapped = hasSeenIt ? journal.done('unmap') : null;
-      if (unmapped) return { disk: identityIn(unmapped), lost };
+      const unmapped = hasSeenIt ? unmappedHere(run, journal) : null;
+      if (unmapped) return { disk: unmapped, lost };
       const seenBefore = mayHavePlugged ? beforePlugging(run, journal) : null;
       if (seenBefore) lost.push(seenBefore);
     }
@@ -178,17 +179,27 @@ function isAttach({ type }: Operation): boolean {
 }
 
 /**
- * The last operation that has come to know the volume's disk, or that it has none here: what attaches before
- * it may have left does not count any more. 0: none.
+ * The last operation that has come to know the volume's disk, or that it has none here: what operations
+ * before it may have left does not count any more. 0: none.
  */
 async function settledBy(run: RunContext, volumeId: string): Promise<number> {
   const types = ['attach', 'cleanup', 'detach'] as const;
+  const limit = LIMITS.RECENT_OPERATIONS;
   const last = await Promise.all(
-    types.map((type) =>
-      run.active(() => run.parts.ledger.listOperations({ volumeId, type, status: 'completed', limit: 1 })),
-    ),
+    types.map(async (type) => {
+      const filter = { volumeId, type, status: 'completed', limit } as const;
+      for (const operation of await run.active(() => run.parts.ledger.listOperations(filter)))
+        if (await hasLookedHere(run, operation)) return operation.sequence;
+      return 0;
+    }),
   );
-  return Math.max(0, ...last.flat().map(({ sequence }) => sequence));
+  return Math.max(...last);
+}
+
+/** Not an attach to another VM that has found the volume there: it has not looked at the disks of this one. */
+async function hasLookedHere(run: RunContext, { id, type, vmId }: Operation): Promise<boolean> {
+  if (type !== 'attach' || vmId === run.parts.policy().applianceVmId) return true;
+  return new Journal(await run.active(() => run.parts.ledger.readJournal(id))).wasAccepted('attach-volume');
 }
 
 /** null: it has sent no attach to this guest, CloudStack has taken none, or its intent remembers nothing. */
@@ -198,6 +209,13 @@ function beforePlugging(run: RunContext, journal: Journal): DisksBefore | null {
   const mayBeTaken =
     journal.wasAccepted('attach-volume') || journal.mutation('attach-volume').at === 'intended';
   return mayBeTaken ? disksBefore(journal) : null;
+}
+
+/** The disk of this guest whose mapping an operation has removed; null: none, or the row was of another VM. */
+function unmappedHere(run: RunContext, journal: Journal): RecordedIdentity | null {
+  const data = journal.done('unmap');
+  const isOfOther = typeof data?.vm_id === 'string' && data.vm_id !== run.parts.policy().applianceVmId;
+  return data === null || isOfOther ? null : identityIn(data);
 }
 
 function identityIn(data: JsonObject): RecordedIdentity {

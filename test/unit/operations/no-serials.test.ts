@@ -268,6 +268,45 @@ describe('a guest whose data disks show no serial', () => {
     expect(waits.map(({ data }) => data.reason)).toEqual([expect.stringContaining('that may be its own')]);
   });
 
+  it('what was left is looked for also after an attach that has found the volume on another VM', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const volume = await rig.volume();
+    await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+    await rig.run('detach', { volume_id: volume.id });
+    const vmId = rig.vm('Running');
+    rig.plugInto(volume, vmId);
+    expect(await rig.run('attach', { volume_id: volume.id, vm_id: vmId })).toMatchObject({
+      status: 'completed',
+    });
+    expect(await rig.run('detach', { volume_id: volume.id })).toMatchObject({
+      errorCode: 'DEVICE_STILL_PRESENT',
+    });
+  });
+
+  it('what was left before the volume was detached well is not looked for again', async () => {
+    const rig = await Rig.start({ guest: { serials: false } });
+    const { id } = await rig.volume();
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    rig.model.faults.add({ command: 'detachVolume', kind: 'ghost-disk' });
+    for (let tries = 0; tries < 3; tries += 1)
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ errorCode: 'DEVICE_STILL_PRESENT' });
+    await rig.guest.unplug(id);
+    const { id: well } = await rig.run('detach', { volume_id: id });
+    expect(await rig.operation(well)).toMatchObject({ status: 'completed' });
+    await rig.guest.plug({ volumeId: 'by hand', size: GIB, serial: '' });
+    await rig.pass(LIMITS.READ_SETTLE_MS);
+    const read: string[] = [];
+    const { readJournal } = rig.ledger;
+    rig.ledger.readJournal = (operation) => {
+      read.push(operation);
+      return readJournal.call(rig.ledger, operation);
+    };
+    const { id: next } = await rig.run('detach', { volume_id: id });
+    expect(await rig.operation(next)).toMatchObject({ status: 'completed' });
+    expect(read.filter((operation) => operation !== next && operation !== well)).toEqual([]);
+  });
+
   describe('while the job of an attach that was given up is open', () => {
     async function make() {
       const attach = LIMITS.JOB_DEADLINE_MS + 10 * MINUTE_MS;
