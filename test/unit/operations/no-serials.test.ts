@@ -327,6 +327,28 @@ describe('a guest whose data disks show no serial', () => {
         expect(devicePath, volumeId).toBe(rig.guest.devicePath(volumeId));
     });
 
+    it.each([
+      ['Attaching', 1],
+      ['Ready', 0],
+    ])('and CloudStack denies it, of a volume that is %s: open jobs %s', async (state, open) => {
+      const { rig, late } = await make();
+      // Nobody asks about it meanwhile.
+      await rig.pass(15 * MINUTE_MS);
+      rig.unplug(late);
+      await rig.guest.unplug(late.id);
+      const [job] = await rig.ledger.openJobs(late.id);
+      const { queryJob } = rig.cloud;
+      rig.cloud.queryJob = async (id) => (id === job?.jobId ? null : queryJob.call(rig.cloud, id));
+      late.state = state;
+      for (let attaches = 0; attaches < 3; attaches += 1) {
+        const { id } = await rig.volume();
+        await rig.run('attach', { volume_id: id, vm_id: rig.here }, 20 * MINUTE_MS);
+        for (const { volumeId, devicePath } of await rig.ledger.listMappings(rig.here))
+          expect(devicePath, volumeId).toBe(rig.guest.devicePath(volumeId));
+      }
+      expect(await rig.ledger.openJobs(late.id)).toHaveLength(open);
+    });
+
     it('once that job has ended it stands in nobody’s way', async () => {
       const { rig, late, next } = await make();
       await rig.pass(15 * MINUTE_MS);
