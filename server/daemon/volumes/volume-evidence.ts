@@ -71,7 +71,8 @@ export async function gatherEvidence(parts: EvidenceParts, volumeId: string): Pr
   const guest = await ask('guest', async () => {
     const snapshot = parts.watcher.snapshot();
     const disk = fromGuest(snapshot, volumeId, mapping);
-    return withUsers(parts, await unlessOfAnother(parts, disk, volumeId, snapshot));
+    const told = await unlessOfAnother(parts, disk, volumeId, snapshot);
+    return withUsers(parts, await unlessReplaced(parts, told, cloudstack, snapshot));
   });
   const found = { cloudstack, guest, database: rows, exportServer };
   const unknownSince = parts.unknowns.since(volumeId, Object.values(found));
@@ -186,6 +187,30 @@ async function unlessOfAnother(
   const twin = alike.find(({ id }) => serialNames(id, serial));
   if (twin === undefined) return disk;
   const why = `${path} has its serial, and so has volume ${twin.id}, which is attached here: their ids begin alike`;
+  return unknown(why, disk.at, disk.by);
+}
+
+/**
+ * The id of a volume may have been replaced since its disk was plugged, and the disk keeps the serial of the
+ * old one: while CloudStack shows the volume attached here, a disk whose serial names no volume that it shows
+ * here may be it. Throws CloudError.
+ */
+async function unlessReplaced(
+  { cloud, applianceVmId }: Pick<EvidenceParts, 'cloud' | 'applianceVmId'>,
+  disk: Evidence<Device>,
+  shown: VolumeEvidence['cloudstack'],
+  { devices, others = [] }: DeviceSnapshot,
+): Promise<Evidence<Device>> {
+  const vmId = applianceVmId();
+  if (disk.kind !== 'absent' || vmId === null || shown.kind !== 'seen' || shown.value.vmId !== vmId)
+    return disk;
+  const here = await cloud.listVolumes({ vmId });
+  const strangers = [...devices, ...others.map(asDevice)].filter(
+    ({ root, serial }) => root !== true && !here.some(({ id }) => serialNames(id, serial)),
+  );
+  if (strangers.length === 0) return disk;
+  const paths = strangers.map(({ path }) => path).join(', ');
+  const why = `no disk has its serial, and CloudStack shows no volume here that has the serial of ${paths}: its id may have been replaced`;
   return unknown(why, disk.at, disk.by);
 }
 

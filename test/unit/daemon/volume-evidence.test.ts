@@ -4,6 +4,7 @@ import { LIMITS } from '~/server/core/limits';
 import { Unknowns } from '~/server/daemon/unknowns';
 import { gatherEvidence } from '~/server/daemon/volumes/volume-evidence';
 import type { DeviceSnapshot } from '~/server/devices/device';
+import { expectedSerial } from '~/server/devices/serial';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
 import type { Ledger, OperationFilter } from '~/server/model/ledger';
 import type { JsonObject, Operation, OperationType } from '~/server/model/operation';
@@ -178,6 +179,19 @@ describe('what the witnesses say of a volume', () => {
     const { devices, ...rest } = snapshot();
     const system = devices.map((disk) => ({ ...disk, path: '/dev/vda', serial: null, root: true }));
     expect((await gather({ guest: { ...rest, devices: system } })).guest.kind).toBe('absent');
+  });
+
+  it('a disk with the serial of no volume that is attached here may be its disk, where its id was replaced', async () => {
+    const other = '99999999-0000-4000-8000-000000000000';
+    const { devices, ...rest } = snapshot();
+    const guest = { ...rest, devices: devices.map((disk) => ({ ...disk, serial: expectedSerial(other) })) };
+    const here = { ...volume, vmId: APPLIANCE };
+    const cloud = seen(here, NOW, 'cloudstack');
+    const told = async (world: World) => (await gather({ cloud, guest, mapped: other, ...world })).guest;
+    expect(await told({})).toMatchObject({ kind: 'unknown', why: expect.stringContaining('/dev/vdb') });
+    expect((await told({ listed: async () => [here, { ...here, id: other }] })).kind).toBe('absent');
+    const elsewhere = seen({ ...volume, vmId: null }, NOW, 'cloudstack');
+    expect((await told({ cloud: elsewhere })).kind).toBe('absent');
   });
 
   it('all away: four times unknown, and no error', async () => {
