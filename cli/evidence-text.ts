@@ -66,7 +66,7 @@ function rowText({ vm_id, device_path, linux_state, mapped_since, export_status 
   const mapping =
     vm_id === null
       ? 'no mapping'
-      : `mapped to ${device_path ?? '?'} of VM ${vm_id}${linux_state === 'missing' ? ', whose disk is missing' : ''}${since(mapped_since)}`;
+      : `mapped to ${device_path ?? '?'} of VM ${vm_id}${since(mapped_since)}${linux_state === 'missing' ? '; its disk is missing' : ''}`;
   return `${mapping}; ${export_status === null ? 'no export' : `export ${export_status}`}`;
 }
 

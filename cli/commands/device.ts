@@ -30,7 +30,8 @@ const EXPLANATION: readonly Column<Explanation>[] = [
   field('expected_serial'),
   {
     name: 'answer',
-    value: ({ answer, device_path, code, reason }) => `${answer} ${device_path ?? code ?? ''}: ${reason}`,
+    value: ({ answer, device_path, code, reason }) =>
+      `${[answer, device_path ?? code].filter(Boolean).join(' ')}: ${reason}`,
     tone: ({ answer }) => stateTone(answer),
   },
   {

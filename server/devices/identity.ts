@@ -22,7 +22,7 @@ export function verifiedDevice(
   { devices, bootId }: Pick<DeviceSnapshot, 'devices' | 'bootId'>,
 ): VerifiedDevice {
   const device = devices.find(({ path }) => path === mapping.devicePath);
-  if (!device) return { device: null, reason: `${mapping.devicePath} is gone` };
+  if (!device) return { device: null, reason: goneText(mapping) };
   const identity = verifyIdentity(mapping, device, bootId);
   return identity.ok ? { device, reason: null } : { device: null, reason: identity.reason };
 }
@@ -61,7 +61,7 @@ export function verifyIdentity(
   device: Device | undefined,
   bootId: string | null,
 ): Identity {
-  if (!device) return no(`${mapping.devicePath} is gone`);
+  if (!device) return no(goneText(mapping));
   const plug = comparePlug(mapping, device, bootId);
   const was = `diskseq ${device.diskseq ?? 'unknown'}, mapped was ${mapping.diskseq ?? 'unknown'}`;
   if (mapping.serial === null) {
@@ -121,6 +121,11 @@ function comparePlug(
   }
   if (mapping.bootId !== bootId) return 'unknown';
   return mapping.diskseq === device.diskseq ? 'same' : 'other';
+}
+
+/** A mapping whose disk was missed before has no path of a device. */
+function goneText({ devicePath }: RecordedIdentity): string {
+  return devicePath.startsWith('/') ? `${devicePath} is gone` : 'its disk is gone';
 }
 
 function normalise(serial: string): string {

@@ -119,7 +119,7 @@ describe('volumectl and the daemon', () => {
     const { code, out } = await ctl('device', 'explain', id.trim());
     expect(code).toBe(0);
     expect(out).toMatch(/^in_cloudstack +\w+, not attached$/m);
-    expect(out).toMatch(/^answer +waiting/m);
+    expect(out).toMatch(/^answer +waiting: /m);
   });
 
   it('3: an operation that fails says why and what to do', async () => {

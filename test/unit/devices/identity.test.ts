@@ -109,6 +109,8 @@ describe('the verified device of a mapping', () => {
   it('is none, with the reason, when nothing is at the path or another disk is', () => {
     const { device, reason } = verifiedDevice(mapping, { devices: [other], bootId: BOOT });
     expect([device, reason]).toEqual([null, '/dev/vdb is gone']);
+    const missed = { ...mapping, devicePath: 'missing-0a1b2c3d-0a1b-4c3d-8e9f-0a1b2c3d4e5f' };
+    expect(verifiedDevice(missed, { devices: [other], bootId: BOOT }).reason).toBe('its disk is gone');
     const replaced = { devices: [{ ...other, path: '/dev/vdb' }], bootId: BOOT };
     expect(verifiedDevice(mapping, replaced)).toMatchObject({
       device: null,
