@@ -15,13 +15,16 @@ function meaningOf({ step, state, data, unreadable }: JournalEntryReply): string
   if (unreadable !== undefined) return `${step}: not understood: ${visible(unreadable)}`;
   switch (state) {
     case 'intent':
-      return `${step}: CloudStack is asked`;
+      return `${step}: CloudStack is to be asked`;
     case 'accepted':
       return `${step}: CloudStack works on it`;
     case 'finished':
       return `${step}: CloudStack says ${text('outcome') || 'it has ended'}${because(text('text'))}`;
     case 'refused':
-      return `${step}: CloudStack has refused${because(text('text'))}`;
+      // The number of an error is CloudStack's; without one it was never asked, and the reason is our own.
+      return 'code' in data
+        ? `${step}: CloudStack has refused${because(text('text'))}`
+        : `${step}: not sent${data.resent === true ? ' again' : ''}${because(text('text'))}`;
     case 'done':
       return `${step}: done`;
     case 'failing':

@@ -88,7 +88,7 @@ export function stepsOf(operation: OperationReply, journal: readonly JournalEntr
     if (entry.step !== 'operation' || entry.unreadable !== undefined) {
       const before = steps.get(entry.step);
       const beginMs = entry.state === 'intent' ? atMs : (before?.beginMs ?? previousMs);
-      const state = stateOf(entry);
+      const state = stateOf(entry, operation.status);
       steps.set(entry.step, {
         name: entry.step,
         label: LABELS[entry.step] ?? entry.step,
@@ -126,8 +126,10 @@ function settled(step: Step, atMs: number): Step {
   return step.endMs === null ? { ...step, state: 'failed', endMs: atMs } : step;
 }
 
-function stateOf({ state, data, unreadable }: JournalEntryReply): StepState {
+function stateOf({ state, data, unreadable }: JournalEntryReply, end: OperationReply['status']): StepState {
   if (unreadable !== undefined) return 'failed';
+  // Nothing was sent, because nothing was left to do: what it should bring about was there, if all ended well.
+  if (state === 'refused' && data.settled === true && end === 'completed') return 'done';
   return state === 'finished' && data.outcome !== 'ok' ? 'failed' : STATES[state];
 }
 

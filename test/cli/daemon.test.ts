@@ -45,7 +45,7 @@ describe('volumectl and the daemon', () => {
   it('attach --wait in a pipe: a line for each step, then the device', async () => {
     const { code, out, error } = await ctl('volume', 'attach', volume, '--wait');
     expect(code).toBe(0);
-    expect(error).toMatch(/^attach \S+: attach-volume: CloudStack is asked$/m);
+    expect(error).toMatch(/^attach \S+: attach-volume: CloudStack is to be asked$/m);
     expect(error).toMatch(/^attach \S+: publish: done$/m);
     expect(error).not.toContain('\u001b');
     expect(out).toMatch(new RegExp(`^device_path +${walk.lab.guest.devicePath(volume)}$`, 'm'));

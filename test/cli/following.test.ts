@@ -11,7 +11,7 @@ describe('--wait', () => {
     await running.until(/detach 6f1d2c3b-[\w-]+: pending/, 'error');
     const id = daemon.stored[0]?.id ?? '';
     daemon.journal(id, 'detach-volume', 'intent');
-    await running.until(/: detach-volume: CloudStack is asked/, 'error');
+    await running.until(/: detach-volume: CloudStack is to be asked/, 'error');
     daemon.journal(id, 'detach-volume', 'accepted');
     await running.until(/: detach-volume: CloudStack works on it/, 'error');
     daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });
@@ -25,7 +25,7 @@ describe('--wait', () => {
     await running.until(/: pending/, 'error');
     const id = daemon.stored[0]?.id ?? '';
     daemon.journal(id, 'detach-volume', 'intent');
-    await running.until(/: detach-volume: CloudStack is asked/, 'error');
+    await running.until(/: detach-volume: CloudStack is to be asked/, 'error');
     const { port } = app;
     // A daemon that stops ends its streams as if there were nothing more to come.
     daemon.stop();
@@ -35,7 +35,7 @@ describe('--wait', () => {
     next.stored.push(...daemon.stored);
     next.entries.push(...daemon.entries);
     await restart(port, next);
-    await running.until(/does not answer[\s\S]*: detach-volume: CloudStack is asked/, 'error');
+    await running.until(/does not answer[\s\S]*: detach-volume: CloudStack is to be asked/, 'error');
     daemon.journal(id, 'detach-volume', 'accepted');
     await running.until(/: detach-volume: CloudStack works on it/, 'error');
     daemon.move(id, { status: 'completed', response: {}, completedAt: 1 });

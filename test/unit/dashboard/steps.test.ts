@@ -45,6 +45,16 @@ const shape = (steps: ReturnType<typeof stepsOf>) =>
     beginMs === null || endMs === null ? null : endMs - beginMs,
   ]);
 
+it('a call that was not sent has failed, unless what it should bring about was there already', () => {
+  const call = (data: Record<string, unknown>) =>
+    journal([20, 'detach-volume', 'intent'], [30, 'detach-volume', 'refused', data]);
+  const state = (data: Record<string, unknown>, status: OperationReply['status'] = 'completed') =>
+    stepsOf(operation(status, 'detach'), call(data))[0]?.state;
+  expect(state({ settled: true })).toBe('done');
+  expect(state({ settled: true }, 'failed')).toBe('failed');
+  expect([state({ withheld: 'VOLUME_STATE' }), state({ code: 431 })]).toEqual(['failed', 'failed']);
+});
+
 const ATTACH = journal(
   [0, 'operation', 'pending'],
   [10, 'operation', 'executing'],
