@@ -43,9 +43,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'letter-is-identity',
     what: 'a mapping is believed when there is a disk under its letter, whichever it is',
     file: 'server/devices/identity.ts',
-    find: 'if (!device) return no(`${mapping.devicePath} is gone`);',
+    find: 'if (!device) return no(goneText(mapping));',
     replace:
-      'if (!device) return no(`${mapping.devicePath} is gone`);\n  if (device.path === mapping.devicePath) return { ok: true };',
+      'if (!device) return no(goneText(mapping));\n  if (device.path === mapping.devicePath) return { ok: true };',
     seed: 78,
   },
   {
