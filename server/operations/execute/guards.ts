@@ -1,7 +1,7 @@
 import { LIMITS } from '../../core/limits';
 import type { Mutation } from '../action';
 import { intentOf } from '../decide/intent';
-import type { Guards } from '../decision';
+import type { Guards, Neighbour } from '../decision';
 import type { MutationStep } from '../journal';
 import { awaitGone } from './await-gone';
 import { readUse } from './disk-use';
@@ -106,9 +106,14 @@ async function readUsers(
   const looking = { ignored: hasWaited ? null : ignored, attachedHere: detachesHere };
   const use = detachesHere || reverts ? await readUse(run, command.volumeId, looking) : null;
   const mappedTo = mapping?.kind === 'seen' ? mapping.value.vmId : null;
-  const actsOn = command.name === 'detachVolume' ? attachedTo : reverts ? mappedTo : target;
-  const isElsewhere = actsOn !== null && actsOn !== applianceVmId;
-  return { use, neighbour: isElsewhere ? await readNeighbour(run, actsOn, !hasWaited) : null };
+  // The disk may be on one VM by its row and on another one by CloudStack: the guest of either may have it.
+  const actsOn = command.name === 'detachVolume' ? [attachedTo] : reverts ? [attachedTo, mappedTo] : [target];
+  let neighbour: Neighbour | null = null;
+  for (const vmId of new Set(actsOn)) {
+    if (neighbour?.runs || vmId === null || vmId === applianceVmId) continue;
+    neighbour = (await readNeighbour(run, vmId, !hasWaited)) ?? neighbour;
+  }
+  return { use, neighbour };
 }
 
 function attachedVm(volume: Guards['volume']): string | null {

@@ -62,6 +62,20 @@ describe('the appliance of another daemon with this database', () => {
     }
   });
 
+  it('a disk that somebody gave to it is not reverted, also before its daemon has a row, and where CloudStack calls it stopped', async () => {
+    const { rig, vmId, epoch } = await taken('Stopped');
+    const volume = await rig.volume({ hypervisor: 'KVM' });
+    const { response } = await rig.run('snapshot', { volume_id: volume.id, name: 'before' });
+    const request = { volume_id: volume.id, snapshot_id: String(response?.snapshot_id) };
+    rig.plugInto(volume, vmId);
+    rig.sent.length = 0;
+    const refused = await rig.run('revert', request, MINUTE_MS);
+    expect(refused).toMatchObject({ status: 'failed', errorCode: 'APPLIANCE_PROTECTED' });
+    expect(rig.calls).toEqual([]);
+    await rig.ledger.releaseLease(epoch);
+    expect(await rig.run('revert', request, MINUTE_MS)).toMatchObject({ status: 'completed' });
+  });
+
   it('its disks come and go by that daemon, which alone sees who uses them', async () => {
     const { rig, vmId } = await taken('Running');
     const [theirs, ours] = [await rig.volume({ vmId }), await rig.volume()];
