@@ -72,16 +72,11 @@ export class ServerProcess {
     return this.queue.run('process', () => this.untilServing());
   }
 
-  /** May `revive` try again? After failures there is a growing pause. */
-  get isDue(): boolean {
-    return this.gate.isOpen;
-  }
-
   /** For the health check: `ensureRunning` that is not tried too often. Throws EXPORT_SERVER_UNHEALTHY. */
   async revive(): Promise<void> {
     if (await this.isServing()) return;
     this.requireStartable();
-    if (!this.isDue) throw this.trouble;
+    if (!this.gate.isOpen) throw this.trouble;
     await this.gate
       .run(() => this.ensureRunning())
       .catch((error: unknown) => {
@@ -129,6 +124,8 @@ export class ServerProcess {
   restart(): Promise<void> {
     return this.queue.run('process', async () => {
       this.requireStartable();
+      // Whoever could not come back stays.
+      await this.options.tryOut?.();
       const before = await this.pid();
       if (this.options.unit !== null) await systemctl('restart', this.options.unit);
       else if (before !== null) {

@@ -81,7 +81,7 @@ export class LoadedNames {
     const { process, port, files, unit, notToStart } = this.parts;
     const version = this.parts.version();
     let known = await this.knownNames();
-    if (known instanceof Error && unit === null && (process.isDue || notToStart)) {
+    if (known instanceof Error && unit === null) {
       await process.revive();
       known = await this.knownNames();
     }

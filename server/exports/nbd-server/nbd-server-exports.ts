@@ -6,7 +6,7 @@ import { ConnectedClients } from '../connected-clients';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportTarget, ProbeResult } from '../export-server';
 import { complaint, type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
-import { runProgram, ServerProcess } from '../server-process';
+import { runProgram, ServerProcess, tryProgram } from '../server-process';
 import { ExportFiles, type FileOptions } from './export-files';
 import { LoadedNames } from './loaded-names';
 
@@ -51,6 +51,7 @@ export class NbdServerExports extends LinkedExports {
       // It daemonizes by itself, and writes the pid file a moment later.
       launch: () =>
         runProgram(binary, ['-C', baseConfig, '-p', pidFile], `it does not start with ${baseConfig}`),
+      tryOut: () => tryProgram(binary, this.kind, ['-V']),
       appearsMs: LIMITS.NBD_APPEARS_MS,
       lingers: () => servesPort(binary, port),
     });

@@ -1,12 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
+import { findProgram } from '~/lab/packages';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
@@ -201,6 +202,24 @@ describe('what can go wrong around nbd-server', () => {
       status: 'unhealthy',
       message: expect.stringContaining('not installed'),
     });
+  });
+
+  it('nbd-server is removed while it runs: nothing ends it for a new one that would not come', async () => {
+    const binary = join(dir, 'nbd-server');
+    await symlink(findProgram('nbd-server') ?? '', binary);
+    server = create({ binary });
+    const there = await disk(0);
+    const more = await disk(1);
+    await server.publish(there);
+    await rm(binary);
+    const says = { message: expect.stringContaining('nbd-server is not installed') };
+    await expect(server.publish(more)).rejects.toMatchObject({ code: 'EXPORT_SERVER_UNHEALTHY', ...says });
+    expect(await isLetIn(there)).toBe(true);
+    for (const pid of await nbd.pids()) process.kill(pid, 'SIGKILL');
+    while ((await nbd.pids()).length > 0) await new Promise((resolve) => setImmediate(resolve));
+    // Each look says it, also those between two tries.
+    for (let looks = 0; looks < 3; looks += 1)
+      expect(await server.health()).toMatchObject({ status: 'unhealthy', ...says });
   });
 
   it('the pid file names somebody else: that process gets no signal, and the server is found all the same', async () => {
