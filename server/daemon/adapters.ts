@@ -19,6 +19,7 @@ import { createExportServer } from '../exports/create-export-server';
 import type { ExportServer } from '../exports/export-server';
 import type { Configuration } from './configuration/configuration';
 import { ApplianceIdentity } from './identity';
+import { createLastWrittenFile, type LastWrittenFile } from './last-written-file';
 
 /** Built beside the server (scripts/nbd-holder.ts). */
 const HOLDER = join(dirname(process.argv[1] ?? ''), '../nbd-holder/nbd-holder.mjs');
@@ -34,6 +35,7 @@ export interface Adapters {
   readonly handsOff: HandsOff;
   readonly exports: ExportServer;
   readonly identity: ApplianceIdentity;
+  readonly lastWritten: LastWrittenFile;
 }
 
 /** The composition root: the only place that chooses the real implementations of the ports. */
@@ -95,5 +97,6 @@ export function createAdapters(
     osseaVmId: async () => (await settings.active())?.omaVmId ?? null,
     productUuid: () => guest.productUuid(),
   });
-  return { database, settings, cloud, guest, counters, watcher, handsOff, exports, identity };
+  const lastWritten = createLastWrittenFile(join(configuration.stateDir, 'last-written.json'), logger);
+  return { database, settings, cloud, guest, counters, watcher, handsOff, exports, identity, lastWritten };
 }

@@ -14,6 +14,12 @@ export interface LastWrittenStore {
   save(applianceId: string, written: LastWritten): Promise<void>;
 }
 
+/** One that tells whether it does its work. */
+export interface LastWrittenFile extends LastWrittenStore {
+  /** Why the last save failed; null: it did not. */
+  readonly trouble: string | null;
+}
+
 const fileSchema = z.object({
   appliance: z.string().max(64),
   epoch: z.number().int().nonnegative(),
@@ -21,9 +27,12 @@ const fileSchema = z.object({
 });
 
 /** A small file in the state folder. One that cannot be read counts as none, and the log says so. */
-export function createLastWrittenFile(path: string, logger: Logger): LastWrittenStore {
-  let failing = false;
+export function createLastWrittenFile(path: string, logger: Logger): LastWrittenFile {
+  let trouble: string | null = null;
   return {
+    get trouble() {
+      return trouble;
+    },
     load: async (applianceId) => {
       try {
         const text = await readIfThere(path);
@@ -41,14 +50,15 @@ export function createLastWrittenFile(path: string, logger: Logger): LastWritten
     save: async (applianceId, { epoch, renewals }) => {
       try {
         await writeDurably(path, `${JSON.stringify({ appliance: applianceId, epoch, renewals })}\n`);
-        failing = false;
+        trouble = null;
       } catch (error) {
-        if (!failing)
+        const reason = messageOf(error);
+        if (trouble === null)
           logger.warn(
             'How far the database has come is not noted: after a crash a restored one is not noticed',
-            { path, reason: messageOf(error) },
+            { path, reason },
           );
-        failing = true;
+        trouble = reason;
       }
     },
   };

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { systemClock, systemRandom } from '../core/clock';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -26,11 +25,10 @@ import { compose, type Domain } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
 import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
-import { deviceHealth, watchDependencies } from './health/dependencies';
+import { databaseHealth, deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
 import { applianceUnknown, unknownText } from './identity';
-import { createLastWrittenFile } from './last-written-file';
 import { Metrics } from './metrics/metrics';
 import {
   MetricsHistory,
@@ -116,7 +114,7 @@ export class VolumeDaemon implements Daemon {
       {
         owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
         instances: processInstances(configuration.devices.procDir),
-        lastWritten: createLastWrittenFile(join(configuration.stateDir, 'last-written.json'), logger),
+        lastWritten: this.adapters.lastWritten,
         sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
         policy: () => this.policy(),
         ledger: () => this.readable(),
@@ -169,7 +167,7 @@ export class VolumeDaemon implements Daemon {
       applianceVmId: () => identity.view.vmId,
       coming: () => (this.domain.ownership.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
     });
-    this.monitor = watchDependencies(this.adapters, () => this.databaseHealth(), logger);
+    this.monitor = watchDependencies(this.adapters, () => this.lookAtDatabase(), logger);
     database.onAway(() => this.monitor.doubt('database'));
   }
 
@@ -379,7 +377,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   /** Until the schema is there, what the start waits for; then what the work meets. */
-  private async databaseHealth(): Promise<ComponentHealth> {
+  private async lookAtDatabase(): Promise<ComponentHealth> {
     if (!this.migrated)
       return {
         status: this.unprepared === null ? 'unknown' : 'unhealthy',
@@ -387,11 +385,10 @@ export class VolumeDaemon implements Daemon {
       };
     const epoch = this.domain.ownership.engine?.epoch ?? null;
     const databaseNowMs = await this.adapters.database.ledger.probe(epoch);
-    const takes = 'answers, and takes reads and writes';
-    const apart = whyClocksDiffer(databaseNowMs, systemClock.now());
-    return apart === null
-      ? { status: 'healthy', message: takes }
-      : { status: 'degraded', message: `${takes}, but ${apart}: nothing is deleted by age` };
+    return databaseHealth(
+      whyClocksDiffer(databaseNowMs, systemClock.now()),
+      this.adapters.lastWritten.trouble,
+    );
   }
 
   private policy(): Policy {

@@ -79,6 +79,25 @@ function exportHealth(health: Awaited<ReturnType<Adapters['exports']['health']>>
   return { status, message, details: { version, pid, stale_until_restart: staleUntilRestart } };
 }
 
+/**
+ * The health of a database that does its work. Pure. `apart`: how the clocks differ; `unnoted`: why
+ * the state folder does not learn how far it has come.
+ */
+export function databaseHealth(apart: string | null, unnoted: string | null): ComponentHealth {
+  const problems = [
+    ...(apart === null ? [] : [`${apart}: nothing is deleted by age`]),
+    ...(unnoted === null
+      ? []
+      : [
+          `how far it has come is not noted in the state folder (${unnoted}): after a crash a restored one is not noticed`,
+        ]),
+  ];
+  const takes = 'answers, and takes reads and writes';
+  return problems.length === 0
+    ? { status: 'healthy', message: takes }
+    : { status: 'degraded', message: `${takes}, but ${problems.join('; ')}` };
+}
+
 interface DiskKeeping {
   readonly capacity: Capacity;
   readonly handsOff: HandsOffState;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '~/server/core/log/logger';
+import { databaseHealth } from '~/server/daemon/health/dependencies';
 import { createLastWrittenFile } from '~/server/daemon/last-written-file';
 
 let folder = '';
@@ -36,11 +37,26 @@ describe('how far the database had come, in the state folder', () => {
     expect(told).toEqual(['How far the database had come cannot be read: a restored one is not noticed']);
   });
 
-  it('that cannot be written is told once', async () => {
+  it('that cannot be written is told once, and by health until it can', async () => {
     await writeFile(join(folder, 'state'), 'no folder');
     const file = createLastWrittenFile(path, logger);
     await file.save('here', { epoch: 7, renewals: 20 });
     await file.save('here', { epoch: 7, renewals: 30 });
     expect(told).toHaveLength(1);
+    expect(databaseHealth(null, file.trouble)).toEqual({
+      status: 'degraded',
+      message: expect.stringMatching(/not noted in the state folder \(E\w+: .*\): after a crash a restored/),
+    });
+    await rm(join(folder, 'state'));
+    await file.save('here', { epoch: 7, renewals: 40 });
+    expect(databaseHealth(null, file.trouble).status).toBe('healthy');
   });
+});
+
+it('clocks that differ are said, too', () => {
+  expect(databaseHealth('the clocks differ', null)).toEqual({
+    status: 'degraded',
+    message: 'answers, and takes reads and writes, but the clocks differ: nothing is deleted by age',
+  });
+  expect(databaseHealth('the clocks differ', 'no space').message).toMatch(/by age; how far .* \(no space\)/);
 });
