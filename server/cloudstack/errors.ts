@@ -144,6 +144,16 @@ const NO_CONNECTION = new Set([
 ]);
 const CONNECTING = new Set(['connect', 'getaddrinfo']);
 
+/** Where nobody has been reached. */
+const UNREACHED: ReadonlyMap<string, string> = new Map([
+  ['ENOTFOUND', 'there is no host of that name: correct api_url, or mend the name service'],
+  ['EAI_AGAIN', 'the name service does not answer: mend it, or write an address in api_url'],
+  ['ECONNREFUSED', 'no server listens there: start it, or correct host and port in api_url'],
+  ['EHOSTUNREACH', 'no way leads there: mend the network, or correct the host in api_url'],
+  ['ENETUNREACH', 'no way leads there: mend the network, or correct the host in api_url'],
+  [CONNECT_TIMEOUT, 'no connection in time: look at scheme, host and port in api_url, and at firewalls'],
+]);
+
 /** What mends a failure whose code does not say it. */
 function hintFor(code: string): string | null {
   if (UNTRUSTED.has(code))
@@ -155,7 +165,6 @@ function hintFor(code: string): string | null {
   if (code === 'EPROTO')
     return 'no TLS that the daemon understands is spoken there: correct scheme and port in api_url';
   if (code.startsWith('HPE_')) return 'no HTTP/1.1 is spoken there: correct scheme and port in api_url';
-  if (code === 'ENOTFOUND') return 'there is no host of that name: correct api_url, or mend the name service';
   return null;
 }
 
@@ -168,7 +177,9 @@ export function networkError(error: unknown, command: string): CloudError {
     error instanceof Error && error.name === 'TimeoutError'
       ? 'timeout'
       : (code ?? (error instanceof Error ? cleanText(error.message) : 'no answer'));
-  const hint = code === null ? null : hintFor(code);
+  // A connection that stood ends with the same codes.
+  const unreached = outcome === 'not-started' ? UNREACHED.get(code ?? '') : undefined;
+  const hint = code === null ? null : (hintFor(code) ?? unreached ?? null);
   return new CloudError(`CloudStack did not answer ${command}: ${what}${hint === null ? '' : ` (${hint})`}`, {
     kind: 'network',
     outcome,

@@ -30,7 +30,7 @@ describe('the connection', () => {
     expect([error.kind, error.outcome, error.message]).toEqual([
       'network',
       'not-started',
-      'CloudStack did not answer attachVolume: ECONNREFUSED',
+      'CloudStack did not answer attachVolume: ECONNREFUSED (no server listens there: start it, or correct host and port in api_url)',
     ]);
   });
 
@@ -46,7 +46,7 @@ describe('the connection', () => {
       const error = await refused(call(`https://127.0.0.1:${port}/client/api`));
       expect([error.outcome, error.message]).toEqual([
         'not-started',
-        'CloudStack did not answer attachVolume: ERR_CONNECT_TIMEOUT',
+        'CloudStack did not answer attachVolume: ERR_CONNECT_TIMEOUT (no connection in time: look at scheme, host and port in api_url, and at firewalls)',
       ]);
     });
     silent.close();

@@ -207,8 +207,11 @@ describe('a connection that fails', () => {
     ['HPE_INVALID_CONSTANT', 'scheme and port in api_url'],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'have one of them in api_url'],
     ['ENOTFOUND', 'no host of that name'],
+    ['ECONNREFUSED', 'no server listens there'],
+    ['EHOSTUNREACH', 'no way leads there'],
+    ['ERR_CONNECT_TIMEOUT', 'look at scheme, host and port in api_url'],
   ])('%s: it names what is to be corrected', (code, hint) => {
-    expect(failed(code).message).toContain(hint);
+    expect(failed(code, 'connect').message).toContain(hint);
   });
 
   it.each([
