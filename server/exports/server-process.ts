@@ -208,16 +208,14 @@ export class ServerProcess {
 
   /** Why nobody of ours serves. */
   private async silence(): Promise<string> {
-    const { name, port, unit } = this.options;
+    const { name, host, port, unit } = this.options;
     const pid = await this.pid();
-    const answer = await greets(this.options);
-    if (pid !== null)
-      return `${name} (process ${pid}) has port ${port}: ${answer ?? 'it was slow to answer'}`;
-    if (this.isActivated)
-      return `${unit} does not lead to an NBD server on port ${port}: ${answer ?? 'it was slow to answer'}`;
+    const answer = (await greets(this.options)) ?? 'it was slow to answer';
+    if (pid !== null) return `${name} (process ${pid}) has port ${port}: ${answer}`;
+    if (this.isActivated) return `${unit} does not lead to an NBD server on port ${port}: ${answer}`;
     return isListening(port)
       ? `port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`
-      : `${name} does not stay: nothing listens on port ${port}`;
+      : `${name} does not stay on ${host}:${port} (NBD_HOST, NBD_PORT): ${answer}`;
   }
 
   /** Does it become true in that time? */

@@ -107,6 +107,14 @@ it('without room for its pid file, which is a hint, a holder serves all the same
   });
 });
 
+it('an address on which nobody can listen is named', async () => {
+  await withLimits({ NBD_START_TIMEOUT_MS: 1_500 }, async () => {
+    expect((await create({ host: 'no-such-host.invalid' }).health()).message).toMatch(
+      /does not stay on no-such-host\.invalid:\d+ \(NBD_HOST, NBD_PORT\): .*(ENOTFOUND|EAI_AGAIN)/,
+    );
+  });
+});
+
 it('a port that another program has is called taken', async () => {
   const other = createServer((socket) => socket.end()).listen(nbdkit.port, '127.0.0.1');
   const health = await create().health();
