@@ -1,7 +1,18 @@
 import { z } from 'zod';
 import { LIMITS } from '../../core/limits';
 import { EXPORT_STATUSES } from '../../model/operation';
-import { bytes, cleanText, expected, flag, limit, named, oneOf, queryFlag, timestamp, uuid } from './fields';
+import {
+  bytes,
+  cleanText,
+  expected,
+  flag,
+  longestList,
+  named,
+  oneOf,
+  queryFlag,
+  timestamp,
+  uuid,
+} from './fields';
 import { exportTrafficSchema } from './traffic';
 
 export const exportParams = z.object({ volume_id: uuid('a volume') });
@@ -40,7 +51,7 @@ export const exportsQuery = z.object({
   volume_id: uuid('a volume').optional(),
   status: oneOf(EXPORT_STATUSES).optional(),
   vm_name: note('the name of a VM').optional(),
-  limit: limit.optional(),
+  limit: longestList.optional(),
 });
 
 export const withdrawQuery = z.object({ force: queryFlag('disconnect clients') });

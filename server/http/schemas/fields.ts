@@ -91,8 +91,15 @@ export function oneOf<const T extends readonly [string, ...string[]]>(words: T) 
   return z.enum(words, { error: expected(`one of ${words.join(', ')}`) });
 }
 
-/** The maximum length of a list. */
-export const limit = wholeNumber(`a whole number from 1 to ${LIMITS.LIST_MAX}`, 1, LIMITS.LIST_MAX);
+/** The maximum length of a list that has no pages. */
+export const longestList = wholeNumber('a whole number from 1', 1, Number.MAX_SAFE_INTEGER);
+
+const PAGE = `a whole number from 1; a page has ${LIMITS.LIST_MAX} at most`;
+
+/** The length of a page. Existing callers ask for more than there may be: the Link header leads on. */
+export const limit = wholeNumber(PAGE, 1, Number.MAX_SAFE_INTEGER)
+  .transform((value) => Math.min(value, LIMITS.LIST_MAX))
+  .meta({ type: 'integer', minimum: 1, description: PAGE });
 
 export function wholeNumber(what: string, minimum: number, maximum: number) {
   const error = expected(what);

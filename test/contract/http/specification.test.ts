@@ -76,7 +76,7 @@ describe('volumes and devices', () => {
 
   it.each([
     'limit=0',
-    'limit=1001',
+    'limit=abc',
     'cursor=1',
     'cursor=%00',
     'cursor=L2Rldi92ZGI',

@@ -57,7 +57,7 @@ describe('GET /volumes', () => {
     expect(second.headers.link).toBeUndefined();
   });
 
-  it.each(['limit=0', 'limit=1001', 'cursor=1', 'state=Redy', 'vm_id=oma', 'attached=perhaps', 'project=p'])(
+  it.each(['limit=0', 'limit=abc', 'cursor=1', 'state=Redy', 'vm_id=oma', 'attached=perhaps', 'project=p'])(
     '%s is refused',
     async (query) => {
       const { status, json } = await app.get(`${LIST}?${query}`);
