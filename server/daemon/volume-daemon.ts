@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { systemClock, systemRandom } from '../core/clock';
-import { DaemonError, messageOf } from '../core/errors';
+import { type DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { MONITOR_STARTED } from '../core/log/log-events';
 import type { Logger } from '../core/log/logger';
@@ -11,8 +11,8 @@ import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
-import { whyClocksDiffer } from '../model/age';
 import type { Policy } from '../operations/decision';
+import type { Engine } from '../operations/engine';
 import type { OperationService } from '../operations/operation-service';
 import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
@@ -21,11 +21,11 @@ import { PeriodicSync } from '../sync/periodic-sync';
 import type { SyncService } from '../sync/sync-service';
 import type { Access } from './access/access';
 import { type Adapters, createAdapters } from './adapters';
-import { compose, type Domain } from './compose';
+import { compose, type Domain, type DomainSettings } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
-import type { ComponentHealth, Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
-import { databaseHealth, deviceHealth, watchDependencies } from './health/dependencies';
+import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
+import { deviceHealth, watchDependencies } from './health/dependencies';
 import { type HealthMonitor, healthReport } from './health/health';
 import { SlotWatch } from './health/slot-watch';
 import { applianceUnknown, unknownText } from './identity';
@@ -38,6 +38,7 @@ import {
 } from './metrics/metrics-history';
 import { metricsReport } from './metrics/metrics-report';
 import { Statistics } from './metrics/statistics';
+import { PreparedDatabase } from './prepared-database';
 import { processInstances } from './process-instance';
 import { pruneHistory } from './prune-history';
 import { recordCloudCall } from './tracing/cloud-spans';
@@ -60,7 +61,7 @@ interface Parts {
 export class VolumeDaemon implements Daemon {
   readonly version = VERSION;
   private stage: DaemonPhase = 'starting';
-  private stageReason: string | null = 'waiting for the database';
+  private stageReason: string | null = null;
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
@@ -74,19 +75,14 @@ export class VolumeDaemon implements Daemon {
   private readonly startedMonotonic = systemClock.monotonic();
   private polledAt = Number.NEGATIVE_INFINITY;
   private readonly adapters: Adapters;
+  private readonly database: PreparedDatabase;
   private readonly domain: Domain;
   private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
   private readonly statistics: Statistics;
   private readonly slots: SlotWatch;
   private readonly charts = new MetricsHistory(systemClock);
-  private readonly figures = new Metrics(
-    (id) => this.domain.ownership.engine?.find(id) ?? null,
-    this.charts.ended,
-  );
-  private migrated = false;
-  /** Why the schema could not be prepared yet. */
-  private unprepared: string | null = null;
+  private readonly figures = new Metrics((id) => this.engine?.find(id) ?? null, this.charts.ended);
   private readonly recent: DeviceEvent[] = [];
   private stopped: Promise<void> | null = null;
 
@@ -97,6 +93,7 @@ export class VolumeDaemon implements Daemon {
       recordCloudCall(parts.traces.tracing, call);
     });
     const { database, cloud, guest, counters, watcher, handsOff, exports, identity } = this.adapters;
+    this.database = new PreparedDatabase(database);
     this.domain = compose(
       {
         ledger: database.ledger,
@@ -111,18 +108,7 @@ export class VolumeDaemon implements Daemon {
         logger,
         tracing: parts.traces.tracing,
       },
-      {
-        owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
-        instances: processInstances(configuration.devices.procDir),
-        lastWritten: this.adapters.lastWritten,
-        sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
-        policy: () => this.policy(),
-        ledger: () => this.readable(),
-        identity,
-        stopping: this.stopping,
-        onOwnershipChanged: (state) => this.ownershipChanged(state),
-        onFatal: parts.onFatal,
-      },
+      this.domainSettings(),
     );
     this.domain.events.onEntry(this.figures.entry);
     this.operations = this.domain.operations;
@@ -136,7 +122,7 @@ export class VolumeDaemon implements Daemon {
     this.volumes = new VolumeQueries({
       exports,
       clock: systemClock,
-      ledger: () => this.readable(),
+      ledger: () => this.database.ledger,
       cloud: this.domain.cloud,
       catalogue: this.domain.catalogue,
       watcher,
@@ -149,15 +135,15 @@ export class VolumeDaemon implements Daemon {
     this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
     this.diagnostics = createDiagnostics(
       this.adapters,
-      () => this.readable(),
+      () => this.database.ledger,
       configuration,
       this.domain.ownership,
     );
     this.statistics = new Statistics(
-      database.ledger,
+      () => this.database.ledger,
       () => identity.view.vmId ?? undefined,
       this.domain.events,
-      () => this.domain.ownership.engine !== null,
+      () => this.engine !== null,
     );
     this.slots = new SlotWatch({
       cloud,
@@ -165,9 +151,14 @@ export class VolumeDaemon implements Daemon {
       watcher: { scan: async () => watcher.snapshot() },
       clock: systemClock,
       applianceVmId: () => identity.view.vmId,
-      coming: () => (this.domain.ownership.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
+      coming: () => (this.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
     });
-    this.monitor = watchDependencies(this.adapters, () => this.lookAtDatabase(), logger);
+    this.monitor = watchDependencies(
+      this.adapters,
+      () =>
+        this.database.health(this.engine?.epoch ?? null, systemClock.now, this.adapters.lastWritten.trouble),
+      logger,
+    );
     database.onAway(() => this.monitor.doubt('database'));
   }
 
@@ -175,7 +166,7 @@ export class VolumeDaemon implements Daemon {
    * Resolves when everything is up (as owner or in standby); rejects only when the start can never succeed.
    */
   async start(): Promise<void> {
-    const { database, watcher } = this.adapters;
+    const { watcher } = this.adapters;
     const { logger, configuration } = this.parts;
     this.monitor.start();
     watcher.onEvent((event) => this.deviceEvent(event));
@@ -192,23 +183,26 @@ export class VolumeDaemon implements Daemon {
       interval_ms: configuration.devices.pollIntervalMs,
       devices: watcher.snapshot().devices.length,
     });
-    await database.prepare(this.stopping, (reason) => {
-      this.unprepared = reason;
-      this.stageReason = `waiting for the database: ${reason}`;
-    });
+    await this.database.prepare(this.stopping);
     if (this.stopping.aborted) return;
-    this.migrated = true;
     this.monitor.doubt('database');
     this.stage = 'standby';
+    this.stageReason = 'finding out which VM the daemon runs on';
     void this.resolveIdentity();
+  }
+
+  /** Runs the operations of the epoch that is ours; null while the lease is not held. */
+  private get engine(): Engine | null {
+    return this.domain.ownership.engine;
   }
 
   /** Ready only while the lease is held, by the clock at this very moment. */
   get phase(): DaemonPhase {
-    return this.stage === 'ready' && this.domain.ownership.engine === null ? 'standby' : this.stage;
+    return this.stage === 'ready' && this.engine === null ? 'standby' : this.stage;
   }
 
   get phaseReason(): string | null {
+    if (this.stage === 'starting') return this.database.waitsFor;
     const database = this.monitor.of('database');
     return this.stage === 'ready' && this.phase === 'standby'
       ? 'the lease of the appliance has ended and was not renewed'
@@ -216,12 +210,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   get refusal(): DaemonError {
-    if (!this.migrated)
-      return this.unprepared === null
-        ? new DaemonError('STARTING', 'The daemon is starting: waiting for the database', {
-            retryAfterSeconds: 1,
-          })
-        : new DaemonError('DATABASE_UNAVAILABLE', this.unprepared, { retryAfterSeconds: 2 });
+    if (this.database.refusal !== null) return this.database.refusal;
     const { view } = this.adapters.identity;
     return view.vmId === null ? applianceUnknown(view) : this.domain.ownership.refusal;
   }
@@ -245,7 +234,7 @@ export class VolumeDaemon implements Daemon {
       }),
       access: this.parts.access.health(),
       appliance: identity.view,
-      engine: this.domain.ownership.engine,
+      engine: this.engine,
       owner: this.phase === 'standby' ? this.domain.ownership.shownOwner : null,
       pending: this.statistics.pending(),
       sync: this.sync,
@@ -258,16 +247,16 @@ export class VolumeDaemon implements Daemon {
   }
 
   async metrics(): Promise<MetricsReport> {
-    this.readable();
+    const counts = await this.statistics.counts();
     const { cloud, watcher } = this.adapters;
     const { calls, errors } = cloud.statistics();
     const now = systemClock.now();
-    return metricsReport(now, await this.statistics.counts(), {
+    return metricsReport(now, counts, {
       cloudstackApiCalls: calls,
       cloudstackApiErrors: errors,
       deviceEventsProcessed: watcher.health().eventsProcessed,
       uptimeSeconds: Math.floor((systemClock.monotonic() - this.startedMonotonic) / 1000),
-      epoch: this.domain.ownership.engine?.epoch.number ?? null,
+      epoch: this.engine?.epoch.number ?? null,
     });
   }
 
@@ -279,9 +268,8 @@ export class VolumeDaemon implements Daemon {
     return this.figures.render({
       version: this.version,
       health: this.health(),
-      // Read only once the schema is migrated; while the database is away the other figures are still
-      // reported.
-      counts: this.migrated ? await this.statistics.counts().catch(orNull) : null,
+      // While the database is away the other figures are still reported.
+      counts: await this.statistics.counts().catch(orNull),
       exports: records,
       activeExports:
         records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
@@ -317,7 +305,7 @@ export class VolumeDaemon implements Daemon {
 
   /** What waits and runs, by the last count; unknown while the database is away or another daemon runs it. */
   private queue(): QueueLook {
-    const { engine } = this.domain.ownership;
+    const { engine } = this;
     const isKnown = engine !== null && this.monitor.of('database').status !== 'unhealthy';
     return isKnown
       ? { pending: this.statistics.pending(), executing: engine.status().length }
@@ -329,7 +317,7 @@ export class VolumeDaemon implements Daemon {
   }
 
   async sweep(): Promise<{ resumed: number; claimed: number }> {
-    const { engine } = this.domain.ownership;
+    const { engine } = this;
     if (engine === null) return { resumed: 0, claimed: 0 };
     const swept = await engine.sweep();
     await this.domain.tellMissed();
@@ -370,25 +358,21 @@ export class VolumeDaemon implements Daemon {
     });
   }
 
-  /** The ledger; throws STARTING or DATABASE_UNAVAILABLE until the schema is migrated. */
-  private readable() {
-    if (!this.migrated) throw this.refusal;
-    return this.adapters.database.ledger;
-  }
-
-  /** Until the schema is there, what the start waits for; then what the work meets. */
-  private async lookAtDatabase(): Promise<ComponentHealth> {
-    if (!this.migrated)
-      return {
-        status: this.unprepared === null ? 'unknown' : 'unhealthy',
-        message: this.unprepared ?? 'the schema is being prepared',
-      };
-    const epoch = this.domain.ownership.engine?.epoch ?? null;
-    const databaseNowMs = await this.adapters.database.ledger.probe(epoch);
-    return databaseHealth(
-      whyClocksDiffer(databaseNowMs, systemClock.now()),
-      this.adapters.lastWritten.trouble,
-    );
+  /** What the domain knows of its surroundings, and tells them. */
+  private domainSettings(): DomainSettings {
+    const { configuration, onFatal } = this.parts;
+    return {
+      owner: `${hostname()}:${configuration.http.port} pid ${process.pid}`,
+      instances: processInstances(configuration.devices.procDir),
+      lastWritten: this.adapters.lastWritten,
+      sizeToleranceBytes: configuration.devices.sizeToleranceBytes,
+      policy: () => this.policy(),
+      ledger: () => this.database.ledger,
+      identity: this.adapters.identity,
+      stopping: this.stopping,
+      onOwnershipChanged: (state) => this.ownershipChanged(state),
+      onFatal,
+    };
   }
 
   private policy(): Policy {

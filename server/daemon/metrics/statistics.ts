@@ -12,7 +12,7 @@ export class Statistics {
   private reads = 0;
 
   constructor(
-    private readonly ledger: Ledger,
+    private readonly ledger: () => Ledger,
     private readonly applianceId: () => string | undefined,
     events: OperationEvents,
     private readonly isOwner: () => boolean,
@@ -23,8 +23,8 @@ export class Statistics {
   }
 
   /**
-   * The counts of now: a read that began before the last event is not joined. Throws DATABASE_UNAVAILABLE
-   * when the ledger must be read and cannot be.
+   * The counts of now: a read that began before the last event is not joined. Throws what the
+   * ledger throws when it must be read and cannot be.
    */
   async counts(): Promise<OperationCounts> {
     if (!this.isOwner()) this.dirty = true;
@@ -52,7 +52,7 @@ export class Statistics {
     this.reads += 1;
     const read = this.reads;
     try {
-      const counts = await this.ledger.counts(this.applianceId());
+      const counts = await this.ledger().counts(this.applianceId());
       if (read === this.reads) this.cached = counts;
       return counts;
     } catch (error) {

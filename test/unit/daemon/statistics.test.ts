@@ -4,7 +4,12 @@ import type { Ledger, OperationCounts } from '~/server/model/ledger';
 import { OperationEvents } from '~/server/model/operation-events';
 
 const statisticsOn = (ledger: Pick<Ledger, 'counts'>, events: OperationEvents, isOwner: () => boolean) =>
-  new Statistics(ledger as Ledger, () => undefined, events, isOwner);
+  new Statistics(
+    () => ledger as Ledger,
+    () => undefined,
+    events,
+    isOwner,
+  );
 const countsOf = (activeMappings: number) =>
   ({ activeMappings, byStatus: { pending: activeMappings } }) as OperationCounts;
 
