@@ -65,7 +65,8 @@ export interface Daemon {
 export const DAEMON_PHASES = ['starting', 'ready', 'standby', 'stopping'] as const;
 export type DaemonPhase = (typeof DAEMON_PHASES)[number];
 
-export const COMPONENT_STATUSES = ['healthy', 'degraded', 'unhealthy', 'unknown', 'disabled'] as const;
+export const HEALTH_STATUSES = ['healthy', 'degraded', 'unhealthy'] as const;
+export const COMPONENT_STATUSES = [...HEALTH_STATUSES, 'unknown', 'disabled'] as const;
 export type ComponentStatus = (typeof COMPONENT_STATUSES)[number];
 
 export interface ComponentHealth {
@@ -77,7 +78,7 @@ export interface ComponentHealth {
 }
 
 export interface HealthReport {
-  readonly status: 'healthy' | 'degraded' | 'unhealthy';
+  readonly status: (typeof HEALTH_STATUSES)[number];
   /** Wall clock ms. */
   readonly at: number;
   readonly phase: DaemonPhase;

@@ -4,6 +4,7 @@ import { LIMITS } from '../core/limits';
 import { exportNameOf } from '../model/export-name';
 import type { LastOperation } from '../model/ledger';
 import {
+  CLOUDSTACK_STATES,
   EXPORT_STATUSES,
   type ExportRecord,
   isObject,
@@ -12,6 +13,8 @@ import {
   type JournalEntry,
   type JournalState,
   type JsonObject,
+  LINUX_STATES,
+  MATCHES,
   type Mapping,
   OPERATION_STATUSES,
   OPERATION_TYPES,
@@ -270,14 +273,14 @@ const mappingRow = z.object({
   volume_id: id,
   vm_id: id,
   device_path: z.string(),
-  cloudstack_state: z.enum(['attached', 'detached']).catch('attached'),
-  linux_state: z.enum(['detected', 'missing', 'n/a']).catch('missing'),
+  cloudstack_state: z.enum(CLOUDSTACK_STATES).catch('attached'),
+  linux_state: z.enum(LINUX_STATES).catch('missing'),
   size: count,
   controller: z.string().nullable(),
   serial: z.string().nullable(),
   diskseq: nullableCount,
   boot_id: z.string().nullable(),
-  matched_by: z.enum(['serial', 'size']).nullable().catch(null),
+  matched_by: z.enum(MATCHES).nullable().catch(null),
   cloudstack_device_id: nullableCount,
   vm_context_id: z
     .string()

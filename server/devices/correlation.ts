@@ -1,4 +1,4 @@
-import type { Mapping } from '../model/operation';
+import type { Mapping, Match } from '../model/operation';
 import type { Device, DeviceEvent, DeviceSnapshot } from './device';
 import { compareSize } from './disk-size';
 import { verifiedDevice, verifyIdentity } from './identity';
@@ -63,7 +63,7 @@ export type Correlation =
   | {
       readonly kind: 'found';
       readonly device: Device;
-      readonly matchedBy: 'serial' | 'size';
+      readonly matchedBy: Match;
       /**
        * It did not come with this attach, and no mapping of this boot names it: read again which volumes are
        * here, for one whose id begins alike may have no mapping.

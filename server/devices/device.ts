@@ -4,6 +4,10 @@ import type { Evidence } from '../model/evidence';
 export const DISK_BUSES = ['virtio', 'virtio-scsi', 'xen'] as const;
 export type DiskBus = (typeof DISK_BUSES)[number];
 
+/** `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
+export const SERIAL_STATES = ['read', 'absent', 'unreadable', 'pending'] as const;
+export type SerialState = (typeof SERIAL_STATES)[number];
+
 /** What the guest shows of its disks (`/sys/block/vdX/{size,serial,diskseq,dev,device}`). */
 export interface Device {
   /** `vdb` */
@@ -14,8 +18,7 @@ export interface Device {
   readonly size: number;
   /** Trimmed; at most 20 bytes on virtio, the whole UUID may come on virtio-scsi; null when there is none. */
   readonly serial: string | null;
-  /** `unreadable`: the read failed or timed out (a dying device). Only `read` and `absent` are facts. */
-  readonly serialState: 'read' | 'absent' | 'unreadable' | 'pending';
+  readonly serialState: SerialState;
   /** Unique per plug since boot; null before kernel 5.15. */
   readonly diskseq: number | null;
   /** `major:minor` */
@@ -126,7 +129,8 @@ export interface Holder {
  */
 export type ClientState = 'connected' | 'leaving';
 
-export type DeviceEventType = 'added' | 'removed' | 'changed';
+export const DEVICE_EVENT_TYPES = ['added', 'removed', 'changed'] as const;
+export type DeviceEventType = (typeof DEVICE_EVENT_TYPES)[number];
 
 /** Specification, "Event Types": added, removed, changed. */
 export interface DeviceEvent {

@@ -3,8 +3,7 @@ import fsDriver from 'unstorage/drivers/fs-lite';
 import { z } from 'zod';
 import { makeFolder } from '../core/durable-files';
 import { LIMITS } from '../core/limits';
-import type { DeviceSnapshot } from './device';
-import { DISK_BUSES } from './device';
+import { type DeviceSnapshot, DISK_BUSES, SERIAL_STATES } from './device';
 import { DEVICE_NAME } from './sysfs/device-names';
 
 /** Keeps the last inventory, so that a restart knows what changed meanwhile. */
@@ -20,7 +19,7 @@ const deviceSchema = z.object({
   path: z.string().max(4096),
   size: z.number().int().nonnegative(),
   serial: z.string().max(LIMITS.SYSFS_FILE_BYTES).nullable(),
-  serialState: z.enum(['read', 'absent', 'unreadable', 'pending']),
+  serialState: z.enum(SERIAL_STATES),
   diskseq: z.number().int().nonnegative().nullable(),
   dev: z.string().max(32).nullable(),
   controller: z.string().max(64).nullable(),

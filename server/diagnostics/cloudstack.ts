@@ -7,7 +7,8 @@ import type { Clock } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Evidence } from '../model/evidence';
-import { type DeleteMode, neededCommands, rightsOf } from './needs';
+import type { Policy } from '../operations/policy';
+import { neededCommands, rightsOf } from './needs';
 import type { CloudReport } from './reports';
 
 /** What the check asks CloudStack. */
@@ -24,7 +25,7 @@ interface CheckParts {
   readonly cloud: DiagnosticCloud;
   readonly clock: Clock;
   readonly settings: () => Promise<ActiveSettings | null>;
-  readonly deleteMode: DeleteMode;
+  readonly deleteMode: Policy['deleteMode'];
   readonly appliance: {
     readonly vmId: string | null;
     readonly verdict: string;

@@ -6,10 +6,10 @@ import type { Device, DeviceEvent, DeviceSnapshot } from '../devices/device';
 import type { DatabaseFacts } from '../model/database-facts';
 import type { Ledger } from '../model/ledger';
 import type { Mapping, Operation } from '../model/operation';
+import type { Policy } from '../operations/policy';
 import { checkCloudstack, type DiagnosticCloud } from './cloudstack';
 import { explainCorrelation } from './correlation';
 import { checkDatabase } from './database';
-import type { DeleteMode } from './needs';
 import type { CloudReport, CorrelationReport, DatabaseReport, GuestReport, ZoneReport } from './reports';
 
 interface DiagnosticParts {
@@ -45,7 +45,7 @@ interface DiagnosticParts {
    * appliance.
    */
   attaching(): readonly Operation[];
-  readonly deleteMode: DeleteMode;
+  readonly deleteMode: Policy['deleteMode'];
   /** How much larger than the volume a device may be. */
   readonly toleranceBytes: number;
 }

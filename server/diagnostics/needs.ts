@@ -1,7 +1,6 @@
 import type { CloudCapabilities } from '../cloudstack/cloud';
+import type { Policy } from '../operations/policy';
 import type { CommandReport } from './reports';
-
-export type DeleteMode = 'expunge' | 'trash';
 
 type Need = Omit<CommandReport, 'allowed'>;
 
@@ -31,7 +30,10 @@ const COMMANDS_OF_TRASH: readonly Need[] = [
 ];
 
 /** `allowed`: the commands of the key; null when CloudStack did not tell. */
-export function neededCommands(mode: DeleteMode, allowed: ReadonlySet<string> | null): CommandReport[] {
+export function neededCommands(
+  mode: Policy['deleteMode'],
+  allowed: ReadonlySet<string> | null,
+): CommandReport[] {
   const needed = mode === 'trash' ? [...COMMANDS, ...COMMANDS_OF_TRASH] : COMMANDS;
   return needed.map((command) => ({ ...command, allowed: allowed?.has(command.name) ?? null }));
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { programFile } from '../core/program-file';
 import { readNumber } from '../devices/sysfs/kernel-files';
 import { servesPort } from '../devices/sysfs/socket-table';
+import type { Backend, Manager } from './export-choices';
 import { ExportLinks } from './export-links';
 import type { ExportServer } from './export-server';
 import { NbdServerExports, type NbdServerOptions } from './nbd-server/nbd-server-exports';
@@ -10,10 +11,10 @@ import { noExports } from './no-exports';
 
 export interface ExportServerOptions
   extends Omit<NbdServerOptions & NbdkitOptions, 'binary' | 'diskseq' | 'handshakeMs' | 'notToStart'> {
-  readonly backend: 'auto' | 'nbdkit' | 'nbd-server' | 'none';
+  readonly backend: Backend;
   /** Program to run; null = the one the backend is called after. */
   readonly binary: string | null;
-  readonly manage: 'auto' | 'systemd' | 'own';
+  readonly manage: Manager;
   /** `/sys/block` */
   readonly sysBlockDir: string;
 }
@@ -54,7 +55,7 @@ function withoutUnit(socket: string): string {
  * nbdkit where it is installed. But an appliance whose own nbd-server has the port keeps it until it is told
  * otherwise: people are connected to it, and its configuration may be known to others.
  */
-function chooseBackend({ port, logger }: ExportServerOptions): 'nbdkit' | 'nbd-server' {
+function chooseBackend({ port, logger }: ExportServerOptions): Exclude<ExportServer['kind'], 'none'> {
   if (servesPort('nbd-server', port)) {
     logger.warn(
       'An nbd-server has the port of the exports and is used; NBD_BACKEND=nbdkit takes over once it is stopped',

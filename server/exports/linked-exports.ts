@@ -58,7 +58,7 @@ export type Prove = () => Promise<ProbeResult>;
  * remove the link (docs/reference/exports.md).
  */
 export abstract class LinkedExports implements ExportServer {
-  abstract readonly kind: 'nbdkit' | 'nbd-server';
+  abstract readonly kind: Exclude<ExportServer['kind'], 'none'>;
   protected readonly byName = new KeyedMutex();
   protected readonly wanted = new WantedExports();
   protected version: string | null = null;

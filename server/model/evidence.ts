@@ -1,5 +1,6 @@
 /** Who said it. */
-export type Witness = 'cloudstack' | 'guest' | 'database' | 'export-server';
+export const WITNESSES = ['cloudstack', 'guest', 'database', 'export-server'] as const;
+export type Witness = (typeof WITNESSES)[number];
 
 /** A fact that a witness has shown. */
 export interface Seen<T> {

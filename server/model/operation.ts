@@ -309,6 +309,12 @@ export type NewJournalEntry =
   | { readonly step: Step; readonly state: Exclude<JournalState, TellingState>; readonly data: JsonObject }
   | { readonly step: string; readonly state: TellingState; readonly data: JsonObject };
 
+export const CLOUDSTACK_STATES = ['attached', 'detached'] as const;
+export const LINUX_STATES = ['detected', 'missing', 'n/a'] as const;
+/** By what a device was found to be a volume. */
+export const MATCHES = ['serial', 'size'] as const;
+export type Match = (typeof MATCHES)[number];
+
 /** The row that ties a volume to a VM and, on the appliance, to a device. */
 export interface Mapping {
   readonly id: string;
@@ -318,15 +324,15 @@ export interface Mapping {
   readonly vmId: string;
   /** `/dev/vdX` on the appliance, `remote-vm-<vm id>-<volume id>` elsewhere. */
   readonly devicePath: string;
-  readonly cloudstackState: 'attached' | 'detached';
-  readonly linuxState: 'detected' | 'missing' | 'n/a';
+  readonly cloudstackState: (typeof CLOUDSTACK_STATES)[number];
+  readonly linuxState: (typeof LINUX_STATES)[number];
   /** Bytes; of the device on the appliance, of the volume elsewhere. */
   readonly size: number;
   readonly controller: string | null;
   readonly serial: string | null;
   readonly diskseq: number | null;
   readonly bootId: string | null;
-  readonly matchedBy: 'serial' | 'size' | null;
+  readonly matchedBy: Match | null;
   readonly cloudstackDeviceId: number | null;
   readonly lastSync: number;
   readonly createdAt: number;

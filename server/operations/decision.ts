@@ -13,8 +13,9 @@ import { LIMITS } from '../core/limits';
 import type { Device, Holder, OtherDisk } from '../devices/device';
 import type { Traffic } from '../devices/disk-traffic';
 import type { Evidence } from '../model/evidence';
-import type { JsonObject, Mapping, Operation, OperationOf, OperationType } from '../model/operation';
+import type { JsonObject, Mapping, Match, Operation, OperationOf, OperationType } from '../model/operation';
 import type { Journal } from './journal';
+import type { Policy } from './policy';
 
 /**
  * The vocabulary of "decide, then act": a decision takes a `Situation` and returns the next `Action`
@@ -32,25 +33,6 @@ export interface Situation<T extends OperationType = OperationType> {
    * 0.
    */
   elapsed(stage: string): number;
-}
-
-/** The settings that decisions depend on, and which VM this is. */
-export interface Policy {
-  /** CloudStack id of this VM, null while unknown. */
-  readonly applianceVmId: string | null;
-  readonly attachRollback: 'detach' | 'keep';
-  readonly detachInUse: 'refuse' | 'force';
-  readonly detachConnected: 'when-idle' | 'refuse' | 'disconnect';
-  /** An attach to this VM when it is full. */
-  readonly slots: 'refuse' | 'wait';
-  readonly volumeNames: 'warn' | 'unique' | 'any';
-  /** trash: a delete destroys without expunging, so that the volume can be recovered. */
-  readonly deleteMode: 'expunge' | 'trash';
-  /** False with NBD_BACKEND=none. */
-  readonly exportsEnabled: boolean;
-  readonly correlationTimeoutMs: number;
-  /** How long CloudStack must deny knowing a job before it counts as never accepted. */
-  readonly jobLostAfterMs: number;
 }
 
 /**
@@ -232,7 +214,7 @@ export type DeviceFact =
       readonly kind: 'found';
       readonly device: Device;
       readonly bootId: string | null;
-      readonly matchedBy: 'serial' | 'size';
+      readonly matchedBy: Match;
       readonly displaces: readonly string[];
     }
   | {

@@ -10,9 +10,9 @@ import type { Ledger } from '../model/ledger';
 import type { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Operation } from '../model/operation';
 import type { OperationEvents } from '../model/operation-events';
-import type { Policy } from './decision';
 import type { JobDenials } from './execute/job-denials';
 import type { LastPlaces } from './execute/last-places';
+import type { Policy } from './policy';
 import type { VmJobQueue } from './vm-job-queue';
 
 /** Everything an operation uses: the ports, and what it shares with other operations of this process. */

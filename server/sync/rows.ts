@@ -1,16 +1,11 @@
 import type { Device } from '../devices/device';
 import { mappingHere } from '../model/new-mapping';
-import type { NewMapping } from '../model/operation';
+import type { Match, NewMapping } from '../model/operation';
 import { missingPath } from '../model/placeholder-path';
 import type { View } from './view';
 
 /** The mapping of a volume to this device of this guest. */
-export function localMapping(
-  view: View,
-  volumeId: string,
-  device: Device,
-  matchedBy: 'serial' | 'size',
-): NewMapping {
+export function localMapping(view: View, volumeId: string, device: Device, matchedBy: Match): NewMapping {
   const volume = view.volume(volumeId);
   const deviceId = typeof volume === 'string' ? null : volume.deviceId;
   return mappingHere(device, {

@@ -10,7 +10,7 @@ import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { createMemoryInventory } from '~/server/devices/inventory-store';
 import type { ExportServer } from '~/server/exports/export-server';
 import { noExports } from '~/server/exports/no-exports';
-import type { Policy } from '~/server/operations/decision';
+import type { Policy } from '~/server/operations/policy';
 import { DiskPromises } from './disk-promises';
 import { Doors } from './doors';
 import { Gate } from './gate';

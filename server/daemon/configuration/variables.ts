@@ -1,5 +1,7 @@
 import { GIB } from '../../core/gib';
 import { parseDsn } from '../../database/connection/dsn';
+import { BACKENDS, MANAGERS, RESTART_POLICIES, TLS_MODES } from '../../exports/export-choices';
+import { POLICY_CHOICES } from '../../operations/policy';
 import { caFile } from './ca-file';
 import {
   bytes,
@@ -162,37 +164,37 @@ const DEVICES = {
 const OPERATIONS = {
   attachRollback: withDefault(
     'ATTACH_ROLLBACK',
-    oneOf('detach', 'keep'),
+    oneOf(...POLICY_CHOICES.attachRollback),
     'detach',
     'What happens to a volume whose device never appeared: `detach` it again, or `keep` it attached.',
   ),
   detachInUse: withDefault(
     'DETACH_IN_USE',
-    oneOf('refuse', 'force'),
+    oneOf(...POLICY_CHOICES.detachInUse),
     'refuse',
     'A detach of a mounted or otherwise used device: `refuse` or `force`.',
   ),
   detachConnected: withDefault(
     'DETACH_CONNECTED',
-    oneOf('when-idle', 'refuse', 'disconnect'),
+    oneOf(...POLICY_CHOICES.detachConnected),
     'when-idle',
     'A detach while NBD clients are connected: `when-idle` goes on when the disk has seen no I/O for 30 s and refuses while it does, `refuse` always refuses, `disconnect` cuts them.',
   ),
   slots: withDefault(
     'SLOTS',
-    oneOf('refuse', 'wait'),
+    oneOf(...POLICY_CHOICES.slots),
     'refuse',
     'An attach to this VM when it takes no more disks: `refuse` ends it at once with NO_FREE_SLOT, `wait` waits up to 24 h for a detach.',
   ),
   volumeNames: withDefault(
     'VOLUME_NAMES',
-    oneOf('warn', 'unique', 'any'),
+    oneOf(...POLICY_CHOICES.volumeNames),
     'warn',
     'A volume name that a live volume of the same account has in the zone: `warn` creates and names the others in the response, `unique` refuses, `any` does not look.',
   ),
   deleteMode: withDefault(
     'DELETE_MODE',
-    oneOf('expunge', 'trash'),
+    oneOf(...POLICY_CHOICES.deleteMode),
     'expunge',
     '`expunge` deletes for good; `trash` destroys without expunging, so that the volume can be recovered until CloudStack expunges it.',
   ),
@@ -216,7 +218,7 @@ const EXPORTS = {
         'storage-daemon': STORAGE_DAEMON_FIX,
         qsd: STORAGE_DAEMON_FIX,
       },
-      oneOf('auto', 'nbdkit', 'nbd-server', 'none'),
+      oneOf(...BACKENDS),
     ),
     'auto',
     'The export server: `nbdkit`, `nbd-server`, `none`, or `auto`: an nbd-server that has the port already, else nbdkit where it is installed, else nbd-server.',
@@ -254,7 +256,7 @@ const EXPORTS = {
   ),
   manage: withDefault(
     'NBD_MANAGE',
-    oneOf('auto', 'systemd', 'own'),
+    oneOf(...MANAGERS),
     'auto',
     'Who starts the export server: `systemd` (NBD_UNIT), `own` (the daemon), or `auto`: systemd where NBD_UNIT is set, else own.',
   ),
@@ -265,13 +267,13 @@ const EXPORTS = {
   ),
   restartPolicy: withDefault(
     'NBD_RESTART',
-    oneOf('preserve', 'when-idle', 'never'),
+    oneOf(...RESTART_POLICIES),
     'preserve',
     'May nbd-server be restarted so that it forgets old exports: `preserve` (live clients carry on), `when-idle`, `never`.',
   ),
   tls: withDefault(
     'NBD_TLS',
-    oneOf('off', 'on', 'require'),
+    oneOf(...TLS_MODES),
     'off',
     'TLS of the exports (needs NBD_BACKEND=nbdkit; `auto` is not enough): `off`, `on` (clients may use it), `require` (no client without it). The daemon checks its exports through TLS unless it is `off`.',
   ),

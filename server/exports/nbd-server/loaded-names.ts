@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { processIdentity } from '../../devices/sysfs/kernel-files';
 import { volumeIdOf } from '../../model/export-name';
 import type { ConnectedClients } from '../connected-clients';
+import type { RestartPolicy } from '../export-choices';
 import { unhealthy } from '../export-errors';
 import type { ExportServerHealth } from '../export-server';
 import type { LinkedOptions } from '../linked-exports';
@@ -12,7 +13,7 @@ import type { Described, ExportFiles } from './export-files';
 
 interface Parts extends LinkedOptions {
   readonly version: () => string | null;
-  readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly restartPolicy: RestartPolicy;
   readonly notToStart?: string | null;
   readonly process: ServerProcess;
   readonly clients: ConnectedClients;

@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { commandLine, pidIn } from '../../devices/sysfs/process-table';
 import { servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
+import type { RestartPolicy } from '../export-choices';
 import { ExportLinks } from '../export-links';
 import type { ExportFigures, ExportTarget, ProbeResult } from '../export-server';
 import { complaint, type Declared, LinkedExports, type LinkedOptions, type Prove } from '../linked-exports';
@@ -14,7 +15,7 @@ const DEFAULT_CONFIG = '/etc/nbd-server/config';
 
 export interface NbdServerOptions extends LinkedOptions, FileOptions {
   readonly pidFile: string;
-  readonly restartPolicy: 'preserve' | 'when-idle' | 'never';
+  readonly restartPolicy: RestartPolicy;
   /** Why the daemon must not start it; null: it may. */
   readonly notToStart?: string | null;
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { TLS_MODES, type TlsMode } from '../export-choices';
 
 /** What the holder is told (docs/reference/exports.md). */
 export interface HolderOptions {
@@ -8,7 +9,7 @@ export interface HolderOptions {
   readonly listen: readonly (string | undefined)[];
   readonly pidFile: string | undefined;
   readonly nbdkit: string;
-  readonly tls: 'off' | 'on' | 'require';
+  readonly tls: TlsMode;
   readonly tlsDir: string;
   readonly maxConnections: number;
   readonly maxPerExport: number;
@@ -84,8 +85,8 @@ const OPTIONS = {
   'handshake-ms': { type: 'string' },
 } as const;
 
-function tlsMode(text: string): HolderOptions['tls'] {
-  const mode = text.trim().toLowerCase();
-  if (mode === 'off' || mode === 'on' || mode === 'require') return mode;
+function tlsMode(text: string): TlsMode {
+  const mode = TLS_MODES.find((one) => one === text.trim().toLowerCase());
+  if (mode !== undefined) return mode;
   throw new Error('--tls must be off, on or require');
 }

@@ -5,6 +5,7 @@ import { LIMITS } from '../../core/limits';
 import { commandLine } from '../../devices/sysfs/process-table';
 import { isListening, servesPort } from '../../devices/sysfs/socket-table';
 import { ConnectedClients } from '../connected-clients';
+import type { TlsMode } from '../export-choices';
 import { unhealthy } from '../export-errors';
 import { ExportLinks } from '../export-links';
 import type { ExportTarget, ProbeResult } from '../export-server';
@@ -21,7 +22,7 @@ export interface NbdkitOptions extends LinkedOptions {
   readonly readOnlyPort: number;
   /** The holder's program, a file that Node runs. */
   readonly holder: string;
-  readonly tls: 'off' | 'on' | 'require';
+  readonly tls: TlsMode;
   readonly tlsDir: string;
   readonly maxConnections: number;
   readonly maxPerExport: number;

@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { readIfThere } from '../../core/durable-files';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import type { TlsMode } from '../export-choices';
 
 /** In NBD_TLS_DIR: `name:hexadecimal key` lines, as psktool writes them. */
 const PSK_FILE = 'keys.psk';
@@ -49,7 +50,7 @@ function preSharedKey(content: string, path: string): ConnectionOptions {
  * The server's options of nbdkit for the same folder: pre-shared keys where there are some, else
  * certificates. Throws an Error that names the file.
  */
-export async function tlsArguments(mode: 'off' | 'on' | 'require', folder: string): Promise<string[]> {
+export async function tlsArguments(mode: TlsMode, folder: string): Promise<string[]> {
   if (mode === 'off') return ['--tls=off'];
   const psk = await readIfThere(join(folder, PSK_FILE)).catch((error: unknown) => {
     throw new Error(`${join(folder, PSK_FILE)} cannot be read: ${messageOf(error)}`);

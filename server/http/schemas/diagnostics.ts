@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { SERIAL_STATES } from '../../devices/device';
+import { MATCHES } from '../../model/operation';
 import { bytes, named, queryFlag, timestamp, uuid } from './fields';
 import { deviceEventSchema } from './service';
 import { mappingSchema } from './volumes';
@@ -10,7 +12,7 @@ export const guestDeviceSchema = named('GuestDevice', {
   device_path: z.string(),
   size: bytes,
   serial: z.string().nullable(),
-  serial_state: z.enum(['read', 'absent', 'unreadable', 'pending']),
+  serial_state: z.enum(SERIAL_STATES),
   diskseq: z.int().nullable(),
   dev: z.string().nullable(),
   controller: z.string().nullable(),
@@ -48,7 +50,7 @@ export const correlationSchema = named('CorrelationReport', {
   expected_serial: z.string(),
   answer: z.enum(['found', 'waiting', 'refused']),
   device_path: z.string().nullable().meta({ description: 'when found' }),
-  matched_by: z.enum(['serial', 'size']).nullable(),
+  matched_by: z.enum(MATCHES).nullable(),
   code: z.string().nullable().meta({ description: 'of the refusal' }),
   reason: z.string(),
   considered: z.array(

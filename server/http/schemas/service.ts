@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ROLES } from '../../daemon/access/tokens';
-import { COMPONENT_STATUSES, DAEMON_PHASES } from '../../daemon/daemon';
+import { COMPONENT_STATUSES, DAEMON_PHASES, HEALTH_STATUSES } from '../../daemon/daemon';
+import { DEVICE_EVENT_TYPES } from '../../devices/device';
 import { OPERATION_STATUSES, OPERATION_TYPES } from '../../model/operation';
 import { DRIFT_ACTIONS, DRIFT_KINDS, DRIFT_REMEDIES } from '../../sync/drift';
 import { flag, jsonObject, named, queryFlag, timestamp } from './fields';
@@ -43,7 +44,7 @@ const component = z.object({
 });
 
 export const healthSchema = named('Health', {
-  status: z.enum(['healthy', 'degraded', 'unhealthy']).meta({
+  status: z.enum(HEALTH_STATUSES).meta({
     description:
       'unhealthy: the database is away. degraded: a component is degraded or unhealthy (CloudStack, database and export server also: unknown), the phase is not `ready`, an operation is held, or a drift is left to a person',
   }),
@@ -185,7 +186,7 @@ export type SyncReply = z.infer<typeof syncSchema>;
 /** `data:` of the events named `device`. */
 export const deviceEventSchema = named('DeviceEvent', {
   sequence: z.int(),
-  type: z.enum(['added', 'removed', 'changed']),
+  type: z.enum(DEVICE_EVENT_TYPES),
   name: z.string(),
   device_path: z.string(),
   size: z.int(),

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { VOLUME_STATES } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
-import { EXPORT_STATUSES, OPERATION_STATUSES } from '../../model/operation';
+import { WITNESSES } from '../../model/evidence';
+import {
+  CLOUDSTACK_STATES,
+  EXPORT_STATUSES,
+  LINUX_STATES,
+  MATCHES,
+  OPERATION_STATUSES,
+} from '../../model/operation';
 import { exportSchema } from './exports';
 import {
   bytes,
@@ -104,13 +111,13 @@ export const mappingSchema = named('Mapping', {
   device_path: z
     .string()
     .meta({ description: '/dev/vdX here; remote-vm-… elsewhere; missing-… when the disk is not there' }),
-  cloudstack_state: z.enum(['attached', 'detached']),
-  linux_state: z.enum(['detected', 'missing', 'n/a']),
+  cloudstack_state: z.enum(CLOUDSTACK_STATES),
+  linux_state: z.enum(LINUX_STATES),
   size: bytes,
   controller: z.string().nullable(),
   serial: z.string().nullable(),
   diskseq: z.int().nullable(),
-  matched_by: z.enum(['serial', 'size']).nullable(),
+  matched_by: z.enum(MATCHES).nullable(),
   last_sync: timestamp.meta({
     description:
       'when an operation or sync last wrote the row; a sync that finds it right writes nothing, so an old one is no sign of a wrong row',
@@ -164,7 +171,7 @@ function evidence<Value extends z.ZodType>(id: string, value: Value) {
     unknown_since: timestamp.nullable(),
     remedy: z.string().nullable().meta({ description: 'how to find it out' }),
     at: timestamp.meta({ description: 'of the look' }),
-    by: z.enum(['cloudstack', 'guest', 'database', 'export-server']),
+    by: z.enum(WITNESSES),
   });
 }
 
@@ -203,7 +210,7 @@ export const volumeEvidenceSchema = named('VolumeEvidence', {
     z.object({
       vm_id: z.string().nullable().meta({ description: 'of the mapping; null without one' }),
       device_path: z.string().nullable(),
-      linux_state: z.enum(['detected', 'missing', 'n/a']).nullable(),
+      linux_state: z.enum(LINUX_STATES).nullable(),
       mapped_since: timestamp.nullable(),
       export_status: z.enum(EXPORT_STATUSES).nullable(),
     }),

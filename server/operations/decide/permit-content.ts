@@ -4,7 +4,8 @@ import { stateOf } from '../../cloudstack/volume-states';
 import { GIB } from '../../core/gib';
 import { describeHolders } from '../../devices/disk-users';
 import type { Evidence } from '../../model/evidence';
-import type { Guards, Intent, Policy } from '../decision';
+import type { Guards, Intent } from '../decision';
+import type { Policy } from '../policy';
 import {
   elsewhere,
   GO,

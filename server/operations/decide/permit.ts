@@ -9,14 +9,8 @@ import { isIdle } from '../../devices/traffic-monitor';
 import type { Evidence } from '../../model/evidence';
 import type { JsonObject } from '../../model/operation';
 import type { Mutation } from '../action';
-import {
-  type DiskUse,
-  type Guards,
-  type IgnoredUsers,
-  type Intent,
-  outlivesItsVm,
-  type Policy,
-} from '../decision';
+import { type DiskUse, type Guards, type IgnoredUsers, type Intent, outlivesItsVm } from '../decision';
+import type { Policy } from '../policy';
 import { permitDeleteSnapshot, permitResize, permitRevert, permitSnapshot } from './permit-content';
 import {
   elsewhere,

@@ -19,7 +19,7 @@ import {
   type RequestOf,
 } from '~/server/model/operation';
 import type { Mutation } from '~/server/operations/action';
-import type { Policy } from '~/server/operations/decision';
+import type { Policy } from '~/server/operations/policy';
 import { ManualClock } from '../devices/manual-clock';
 import { countingRandom } from '../simulator/world';
 import { policy } from './situations';

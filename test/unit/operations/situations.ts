@@ -20,8 +20,9 @@ import type {
   OperationType,
   RequestOf,
 } from '~/server/model/operation';
-import type { DiskUse, Facts, Guards, Policy, ReadGuards, Situation } from '~/server/operations/decision';
+import type { DiskUse, Facts, Guards, ReadGuards, Situation } from '~/server/operations/decision';
 import { Journal } from '~/server/operations/journal';
+import type { Policy } from '~/server/operations/policy';
 
 export const VOLUME = '11111111-2222-4333-8444-555555555555';
 export const APPLIANCE = 'aaaaaaaa-0000-4000-8000-000000000001';
