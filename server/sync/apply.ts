@@ -44,8 +44,15 @@ export async function isOvertaken(
   return parts.isBusyWith(volumeId) || parts.ledger.isWorkedOn(volumeId, sinceEntry);
 }
 
-/** What the repairs were planned by. */
 type Observed = Pick<Observation, 'applianceVmId' | 'volumes' | 'sizeToleranceBytes'>;
+
+/** What the repairs were planned by, and who makes them. */
+export interface Basis {
+  readonly epoch: Epoch;
+  /** The newest journal entry before the observation. */
+  readonly sinceEntry: number;
+  readonly observed: Observed;
+}
 
 /** The progress of one repair. */
 interface Progress {
@@ -62,16 +69,14 @@ interface Progress {
  */
 export async function applyAll(
   parts: ApplyParts,
-  epoch: Epoch,
+  basis: Basis,
   repairs: readonly Repair[],
-  sinceEntry: number,
-  observed: Observed,
 ): Promise<Drift[]> {
   const all = repairs.map((repair): Progress => ({ repair, overtaken: false, failure: null }));
   for (const kind of ['withdraw', 'rows', 'publish'] as const) {
     const due = all.filter(({ repair }) => repair.steps.some((step) => step.kind === kind));
     await mapConcurrent(due, kind === 'rows' ? 1 : LIMITS.SYNC_EXPORTS_AT_ONCE, (progress) =>
-      advance(parts, epoch, progress, kind, sinceEntry, observed),
+      advance(parts, basis, progress, kind),
     );
   }
   return all.map(outcome);
@@ -80,18 +85,16 @@ export async function applyAll(
 /** Runs the steps of one kind of a repair, unless the repair has failed or was overtaken. */
 async function advance(
   parts: ApplyParts,
-  epoch: Epoch,
+  basis: Basis,
   progress: Progress,
   kind: RepairStep['kind'],
-  sinceEntry: number,
-  observed: Observed,
 ): Promise<void> {
   const { repair } = progress;
   try {
     for (const step of repair.steps.filter((one) => one.kind === kind)) {
       if (progress.overtaken || progress.failure !== null) return;
-      progress.overtaken = await isOvertaken(parts, repair, sinceEntry);
-      if (!progress.overtaken) await applyStep(parts, epoch, repair, step, observed);
+      progress.overtaken = await isOvertaken(parts, repair, basis.sinceEntry);
+      if (!progress.overtaken) await applyStep(parts, basis, repair, step);
     }
   } catch (error) {
     if (error instanceof DaemonError && error.code === 'LEASE_LOST') throw error;
@@ -111,10 +114,9 @@ function outcome({ repair: { drift, mends, steps }, overtaken, failure }: Progre
 /** One safe step, journaled. Idempotent. */
 async function applyStep(
   parts: ApplyParts,
-  epoch: Epoch,
+  { epoch, observed }: Basis,
   { drift }: Repair,
   step: RepairStep,
-  observed: Observed,
 ): Promise<void> {
   const { ledger, exports, events } = parts;
   const audit = {

@@ -75,7 +75,7 @@ export class SyncService {
     const { repairs, skipped, unavailable, unseen } = await this.examine(observation, sinceEntry, isShown);
     const found = dryRun
       ? repairs.map(planned)
-      : await applyAll(this.parts, epoch, repairs, sinceEntry, observation);
+      : await applyAll(this.parts, { epoch, sinceEntry, observed: observation }, repairs);
     const report: SyncReport = {
       startedAt,
       finishedAt: clock.now(),
