@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';
 import type { ExportFigures, ExportServer } from '~/server/exports/export-server';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
+import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
 import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
-import { startNbdServer } from '../nbd-server';
+import { type NbdServer, startNbdServer } from '../nbd-server';
 import { startNbdkit } from '../nbdkit';
 
 /** A real export server in a private folder, and the daemon's side of it. */
@@ -50,14 +50,26 @@ export async function startBackend(
   const nbd = await startNbdServer({ dir: join(dir, 'nbd') });
   return {
     ...nbd,
-    create: () =>
-      new NbdServerExports({
-        ...NBDKIT_DEFAULTS,
-        ...nbd,
-        runDir,
-        devDir,
-        binary: kind,
-        restartPolicy: 'preserve',
-      }),
+    create: () => nbdServerExports(nbd, { dir, devDir }),
   };
+}
+
+/** The exports of a real nbd-server. Devices are files in `devDir`. */
+export function nbdServerExports(
+  nbd: NbdServer,
+  { dir, devDir }: { readonly dir: string; readonly devDir: string },
+  options: Partial<NbdServerOptions> = {},
+): NbdServerExports {
+  return new NbdServerExports({
+    ...nbd,
+    runDir: join(dir, 'run'),
+    devDir,
+    binary: 'nbd-server',
+    unit: null,
+    restartPolicy: 'preserve',
+    diskseq: () => null,
+    clock: systemClock,
+    logger: silentLogger,
+    ...options,
+  });
 }

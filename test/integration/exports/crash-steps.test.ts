@@ -4,14 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nbdServerExports } from '~/lab/exports/backends';
 import { freeze, interceptSteps } from '~/lab/exports/frozen-steps';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
-import { systemClock } from '~/server/core/clock';
-import { silentLogger } from '~/server/core/log/logger';
 import type { ExportServer, ExportTarget } from '~/server/exports/export-server';
 import { parse } from '~/server/exports/nbd-server/nbd-config';
-import { NbdServerExports } from '~/server/exports/nbd-server/nbd-server-exports';
 import { exportName } from '~/server/model/export-name';
 
 /*
@@ -125,18 +123,7 @@ describe('a daemon that dies before any of its steps', () => {
 
   it('nbd-server: files, links and signals', async () => {
     const nbd: NbdServer = await startNbdServer({ dir: join(dir, 'nbd') });
-    const create = () =>
-      new NbdServerExports({
-        ...nbd,
-        runDir: join(dir, 'run'),
-        devDir,
-        binary: 'nbd-server',
-        unit: null,
-        restartPolicy: 'preserve',
-        diskseq: () => null,
-        clock: systemClock,
-        logger: silentLogger,
-      });
+    const create = () => nbdServerExports(nbd, { dir, devDir });
     restore = await interceptSteps();
     const seen = new Set<string>();
     try {

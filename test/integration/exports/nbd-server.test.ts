@@ -16,12 +16,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { nbdServerExports } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
-import { systemClock } from '~/server/core/clock';
-import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
+import type { NbdServerExports, NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
 import { exportName } from '~/server/model/export-name';
 
 /**
@@ -36,22 +35,7 @@ let nbd: NbdServer;
 let server: NbdServerExports;
 
 function create(options: Partial<NbdServerOptions> = {}): NbdServerExports {
-  return new NbdServerExports({
-    host: nbd.host,
-    port: nbd.port,
-    configDir: nbd.configDir,
-    baseConfig: nbd.baseConfig,
-    pidFile: nbd.pidFile,
-    runDir: join(dir, 'run'),
-    devDir,
-    binary: 'nbd-server',
-    unit: null,
-    restartPolicy: 'preserve',
-    diskseq: () => null,
-    clock: systemClock,
-    logger: silentLogger,
-    ...options,
-  });
+  return nbdServerExports(nbd, { dir, devDir }, options);
 }
 
 beforeEach(async () => {

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nbdServerExports } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
 import { type NbdServer, startNbdServer } from '~/lab/nbd-server';
 import { findProgram } from '~/lab/packages';
-import { systemClock } from '~/server/core/clock';
-import { silentLogger } from '~/server/core/log/logger';
 import type { ExportTarget } from '~/server/exports/export-server';
-import { NbdServerExports, type NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
+import type { NbdServerExports, NbdServerOptions } from '~/server/exports/nbd-server/nbd-server-exports';
 import { exportName } from '~/server/model/export-name';
 
 /**
@@ -39,18 +38,7 @@ if (!canMount)
   );
 
 function create(options: Partial<NbdServerOptions> = {}): NbdServerExports {
-  return new NbdServerExports({
-    ...nbd,
-    runDir: join(dir, 'run'),
-    devDir,
-    binary: 'nbd-server',
-    unit: null,
-    restartPolicy: 'preserve',
-    diskseq: () => null,
-    clock: systemClock,
-    logger: silentLogger,
-    ...options,
-  });
+  return nbdServerExports(nbd, { dir, devDir }, options);
 }
 
 beforeEach(async () => {
