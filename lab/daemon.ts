@@ -77,7 +77,7 @@ export async function startDaemon(options: DaemonOptions): Promise<DaemonProcess
   };
 }
 
-const PATIENCE = 60_000;
+const PATIENCE_MS = 60_000;
 
 async function untilAnswers(
   child: ChildProcess,
@@ -86,7 +86,7 @@ async function untilAnswers(
   output: string[],
 ): Promise<void> {
   const path = until === 'ready' ? '/readyz' : '/livez';
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + PATIENCE_MS;
   while (performance.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null)
       throw new Error(`the daemon ended while starting:\n${output.join('')}`);
@@ -100,5 +100,5 @@ async function untilAnswers(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   child.kill('SIGKILL');
-  throw new Error(`the daemon was not ${until} within ${PATIENCE / 1000} s:\n${output.join('')}`);
+  throw new Error(`the daemon was not ${until} within ${PATIENCE_MS / 1000} s:\n${output.join('')}`);
 }

@@ -52,7 +52,7 @@ export interface MariadbOptions {
 const USER = 'oma_user';
 const PASSWORD = 'oma_password';
 const DATABASE = 'migratekit_oma';
-const PATIENCE = 60_000;
+const PATIENCE_MS = 60_000;
 
 /**
  * Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the
@@ -167,7 +167,7 @@ class Server {
   }
 
   private async untilAnswers(child: ChildProcess): Promise<void> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + PATIENCE_MS;
     while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
       try {
         await this.query('SELECT 1');

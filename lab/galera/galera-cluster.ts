@@ -11,7 +11,7 @@ const USER = 'oma_user';
 const PASSWORD = 'oma_password';
 export const DATABASE = 'migratekit_oma';
 /** ms */
-const PATIENCE = 180_000;
+const PATIENCE_MS = 180_000;
 const NODES = ['one', 'two', 'three'];
 
 /** A real Galera cluster of three on this machine, from Debian's packages, in a private folder. */
@@ -104,7 +104,7 @@ export class GaleraCluster {
 
   /** Every node is synced and sees all the others: only then may the next one be hurt. */
   async untilWhole(): Promise<void> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + PATIENCE_MS;
     while (performance.now() < deadline) {
       const sizes = await Promise.all(this.nodes.map((node) => node.size()));
       if (sizes.every((size) => size === this.nodes.length)) return;

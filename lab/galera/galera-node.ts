@@ -6,7 +6,7 @@ import mysql from 'mysql2/promise';
 
 export const PROVIDER = '/usr/lib/galera/libgalera_smm.so';
 /** ms; a node that joins receives the whole state. */
-const PATIENCE = 120_000;
+const PATIENCE_MS = 120_000;
 /** Bytes of address space: a node that goes wild must not take the machine along. */
 const MEMORY = 4 * 1024 ** 3;
 
@@ -113,7 +113,7 @@ export class GaleraNode {
   }
 
   async untilSynced(): Promise<void> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + PATIENCE_MS;
     while (performance.now() < deadline && this.child?.exitCode === null && this.child.signalCode === null) {
       if ((await this.state()) === 'Synced') return;
       await new Promise((resolve) => setTimeout(resolve, 100));

@@ -28,7 +28,7 @@ interface Plugged {
 /**
  * How long a guest may take to give a disk back; a paused one takes for ever, and CloudStack's job fails. ms.
  */
-const UNPLUG_PATIENCE = 60_000;
+const UNPLUG_PATIENCE_MS = 60_000;
 /** virtio-blk carries this many bytes. */
 const SERIAL_BYTES = 20;
 
@@ -157,7 +157,7 @@ export class QmpGuest implements SimulatedGuest {
       wake();
     });
     try {
-      const deadline = performance.now() + UNPLUG_PATIENCE;
+      const deadline = performance.now() + UNPLUG_PATIENCE_MS;
       while (!gone) {
         if (performance.now() > deadline) throw new Error(`the guest does not give ${id} back`);
         await qmp.run('device_del', { id }).catch((error: unknown) => {

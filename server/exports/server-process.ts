@@ -263,12 +263,16 @@ export async function runProgram(
   program: string,
   args: readonly string[],
   complaint: string,
-  timeout: number = LIMITS.NBD_START_TIMEOUT_MS,
+  timeoutMs: number = LIMITS.NBD_START_TIMEOUT_MS,
 ) {
-  const running = run(program, args, { timeout, killSignal: 'SIGKILL', env: { PATH: process.env.PATH } });
+  const running = run(program, args, {
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    env: { PATH: process.env.PATH },
+  });
   running.child.stdin?.end();
   return running.catch((error: unknown) => {
-    throw unhealthy(`${complaint}: ${wordsOf(error, timeout)}`, error);
+    throw unhealthy(`${complaint}: ${wordsOf(error, timeoutMs)}`, error);
   });
 }
 

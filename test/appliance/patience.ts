@@ -1,14 +1,14 @@
 /** A starved guest under emulation takes minutes for what takes a second on an appliance. ms. */
-const PATIENCE = 300_000;
+const PATIENCE_MS = 300_000;
 /** Between two looks, ms. */
 const PAUSE = 250;
 
 /** Waits until something is so; throws naming it when it does not come to be. */
 export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + PATIENCE_MS;
   while (!(await condition())) {
     if (performance.now() > deadline)
-      throw new Error(`it did not happen within ${PATIENCE / 1000} s that ${what}`);
+      throw new Error(`it did not happen within ${PATIENCE_MS / 1000} s that ${what}`);
     await pause();
   }
 }
@@ -19,7 +19,7 @@ export async function until(what: string, condition: () => Promise<boolean>): Pr
  * key of its own.
  */
 export async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     try {
       return await call();

@@ -8,7 +8,7 @@ import { createSysfsGuest, type SysfsGuest } from '~/lab/guest/sysfs-guest';
 
 const GIB = 1024 ** 3;
 /** ms; a cluster that has lost its majority answers nobody. */
-const PATIENCE = 3 * 60_000;
+const PATIENCE_MS = 3 * 60_000;
 
 /** A machine that a daemon runs on: a boot, disks and folders of its own. */
 export interface Machine {
@@ -116,7 +116,7 @@ export async function follow(
 }
 
 async function patiently<T>(daemons: readonly DaemonProcess[], path: string, init: RequestInit): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + PATIENCE_MS;
   for (let turn = 0; ; turn += 1) {
     const daemon = daemons[turn % daemons.length];
     const answer = await fetch(`${daemon?.url}${path}`, init).catch(() => null);
@@ -125,7 +125,9 @@ async function patiently<T>(daemons: readonly DaemonProcess[], path: string, ini
     if (answer && typeof text === 'string' && answer.status !== 503)
       throw new Error(`${init.method ?? 'GET'} ${path}: HTTP ${answer.status}: ${text}`);
     if (performance.now() > deadline)
-      throw new Error(`${path} was not answered within ${PATIENCE / 1000} s:\n${daemon?.log().slice(-4000)}`);
+      throw new Error(
+        `${path} was not answered within ${PATIENCE_MS / 1000} s:\n${daemon?.log().slice(-4000)}`,
+      );
     await sleep(25);
   }
 }
@@ -140,7 +142,7 @@ export async function isReady({ url }: DaemonProcess): Promise<boolean> {
 export async function untilReady(daemons: readonly DaemonProcess[]): Promise<number> {
   const begun = performance.now();
   while (!(await Promise.all(daemons.map(isReady))).includes(true)) {
-    if (performance.now() - begun > PATIENCE)
+    if (performance.now() - begun > PATIENCE_MS)
       throw new Error(`nobody is ready:\n${daemons.map((daemon) => daemon.log().slice(-3000)).join('\n')}`);
     await sleep(20);
   }

@@ -56,7 +56,7 @@ export interface ExportLabOptions {
   readonly devDir: string;
 }
 
-const PATIENCE = 30_000;
+const PATIENCE_MS = 30_000;
 
 /**
  * What every export server must do, whoever implements it; `real` ones are asked by independent clients too.
@@ -97,7 +97,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
   const firstByte = (name: string) => lab.client.firstByte(name);
 
   async function until(condition: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + PATIENCE_MS;
     while (!(await condition())) {
       if (performance.now() > deadline) throw new Error('it did not happen');
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -10,7 +10,7 @@ import { freePort } from '~/lab/ports';
  * of kills: an operation that was killed between its intent and its call waits until one life of the daemon
  * is longer than JOB_LOST_AFTER.
  */
-const PATIENCE = 15 * 60_000;
+const PATIENCE_MS = 15 * 60_000;
 
 const DATABASE = 'migratekit_oma';
 
@@ -91,7 +91,7 @@ export class Rig {
 
   /** Until the status is the wanted one; a daemon that is not there, or says 503, is asked again. */
   private async patiently<T>(path: string, init: RequestInit, wanted: number): Promise<T> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const answer = await fetch(`http://127.0.0.1:${this.start.port}${path}`, init).catch(() => null);
       const text = await answer?.text().catch(() => null);
@@ -100,7 +100,7 @@ export class Rig {
         throw new Error(`${init.method ?? 'GET'} ${path}: HTTP ${answer.status}: ${text}`);
       if (performance.now() > deadline)
         throw new Error(
-          `${path} was not answered within ${PATIENCE / 1000} s:\n${this.daemon.log().slice(-4000)}`,
+          `${path} was not answered within ${PATIENCE_MS / 1000} s:\n${this.daemon.log().slice(-4000)}`,
         );
       await new Promise((resolve) => setTimeout(resolve, 25));
     }

@@ -5,7 +5,7 @@ import type { Ask } from './script-items';
 import type { World } from './world';
 
 const TRIES = 120;
-const PATIENCE = 5_000;
+const PATIENCE_MS = 5_000;
 const PAUSE = 1_000;
 
 /** Who the daemon works for: migration and failover programs that ask again until they are answered. */
@@ -116,7 +116,7 @@ export class Callers {
       if (process) {
         const operation = await Promise.race([
           send(process),
-          world.scheduler.sleep(PATIENCE).then(() => null),
+          world.scheduler.sleep(PATIENCE_MS).then(() => null),
         ]);
         if (operation) {
           this.answered.set(key, operation.id);
@@ -159,7 +159,7 @@ export class Callers {
           return ask satisfies never;
       }
     };
-    await Promise.race([work().catch(() => null), this.world.scheduler.sleep(PATIENCE)]);
+    await Promise.race([work().catch(() => null), this.world.scheduler.sleep(PATIENCE_MS)]);
   }
 
   private async connect(volumeId: string, ms: number): Promise<void> {

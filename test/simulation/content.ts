@@ -15,7 +15,7 @@ const COMMANDS = [
   'revertSnapshot',
 ] as const;
 /** ms after which the daemon stops waiting for an answer (LIMITS.CLOUDSTACK_TIMEOUT_MS). */
-const PATIENCE = 30_000;
+const PATIENCE_MS = 30_000;
 
 /**
  * In about a third of the schedules volumes are resized, snapshotted and reverted, among everything else, and
@@ -137,7 +137,7 @@ function anyFault(random: SeededRandom): Fault {
       return { command, kind, code: random.pick([503, 504, 530]) };
     case 'late-reply':
     case 'delay':
-      return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
+      return { command, kind, ms: random.pick([500, 10_000, PATIENCE_MS + 5_000]) };
     default:
       return { command, kind, times: random.chance(0.8) ? 1 : 2 };
   }

@@ -226,7 +226,7 @@ function readFault(random: SeededRandom): Fault {
 const MUTATIONS = ['createVolume', 'attachVolume', 'detachVolume', 'deleteVolume'] as const;
 const READS = ['listVolumes', 'queryAsyncJobResult', 'listVirtualMachines'] as const;
 /** ms after which the daemon stops waiting for an answer (LIMITS.CLOUDSTACK_TIMEOUT_MS). */
-const PATIENCE = 30_000;
+const PATIENCE_MS = 30_000;
 
 /** Lost, late, duplicated and broken replies. */
 function replyFault(random: SeededRandom): Fault {
@@ -249,14 +249,14 @@ function replyFault(random: SeededRandom): Fault {
     case 'status-after-effect':
       return { command, kind, times, code: random.pick([503, 504, 530]) };
     case 'late-reply':
-      return { command, kind, ms: random.pick([500, 10_000, PATIENCE + 5_000]) };
+      return { command, kind, ms: random.pick([500, 10_000, PATIENCE_MS + 5_000]) };
     case 'delay':
       // A createVolume that arrives after the daemon has believed the denial of its job makes a second
       // volume, which the daemon can only report (docs/proofs/simulation.md).
       return {
         command,
         kind,
-        ms: command === 'createVolume' ? 1_500 : random.pick([500, 10_000, PATIENCE + 9_000]),
+        ms: command === 'createVolume' ? 1_500 : random.pick([500, 10_000, PATIENCE_MS + 9_000]),
       };
     case 'duplicate-request':
       // CloudStack makes the row before it looks at the job id, so a network that doubles a createVolume

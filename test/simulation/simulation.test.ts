@@ -21,7 +21,7 @@ const FOUND = [
 /** Within which every mutant is found (docs/proofs/simulation.md). */
 const HUNT = 4_000;
 /** ms; the slowest machine is meant. */
-const PATIENCE = 1_800_000;
+const PATIENCE_MS = 1_800_000;
 
 describe('deterministic simulation', () => {
   it('the same seed is the same schedule with the same outcome, to the last event', async () => {
@@ -48,7 +48,7 @@ describe('deterministic simulation', () => {
       expect((await runSchedule(script)).violation).toBeNull();
   });
 
-  it(`${SCHEDULES} schedules break no promise`, { timeout: PATIENCE }, async () => {
+  it(`${SCHEDULES} schedules break no promise`, { timeout: PATIENCE_MS }, async () => {
     const begun = performance.now();
     const totals = await runPool({ from: 1, count: SCHEDULES, processes: availableParallelism() });
     process.stdout.write(toText(totals, (performance.now() - begun) / 1000));
@@ -58,7 +58,7 @@ describe('deterministic simulation', () => {
     for (const kind of [...MISHAPS, ...GUEST_MISHAPS]) expect(totals.struck[kind], kind).toBeGreaterThan(0);
   });
 
-  it.each(MUTANTS)('finds $name: $what', { timeout: PATIENCE }, async (mutant) => {
+  it.each(MUTANTS)('finds $name: $what', { timeout: PATIENCE_MS }, async (mutant) => {
     const verdict = await hunt(mutant, { from: 1, count: HUNT, processes: 1 });
     process.stdout.write(verdictText(verdict));
     expect(verdict.found).not.toBeNull();

@@ -21,15 +21,15 @@ export function watchDependencies(
     systemClock,
     {
       database: {
-        every: LIMITS.HEALTH_DATABASE_MS,
+        everyMs: LIMITS.HEALTH_DATABASE_MS,
         look: database,
       },
       cloudstack: {
-        every: LIMITS.HEALTH_CLOUDSTACK_MS,
+        everyMs: LIMITS.HEALTH_CLOUDSTACK_MS,
         look: () => lookAtCloud(cloud),
       },
       exportServer: {
-        every: LIMITS.HEALTH_EXPORTS_MS,
+        everyMs: LIMITS.HEALTH_EXPORTS_MS,
         look: async () => exportHealth(await exports.health()),
       },
     },

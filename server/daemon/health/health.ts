@@ -9,7 +9,7 @@ import { syncHealth } from './sync-health';
 
 /** One dependency: how to probe it, and how often. */
 export interface HealthProbe {
-  readonly every: number;
+  readonly everyMs: number;
   look(): Promise<ComponentHealth>;
 }
 
@@ -67,8 +67,8 @@ export class HealthMonitor {
       if (!same) this.onChange(name, health);
       const pause =
         health.status === 'healthy' || health.status === 'disabled'
-          ? probe.every
-          : Math.min(probe.every, LIMITS.HEALTH_RETRY_MS);
+          ? probe.everyMs
+          : Math.min(probe.everyMs, LIMITS.HEALTH_RETRY_MS);
       const paused = new AbortController();
       this.pauses.set(name, paused);
       const pauseMs = untilWholeSecond(pause, this.clock.now());

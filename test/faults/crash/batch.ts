@@ -27,7 +27,7 @@ interface Going {
   ended: Promise<OperationReply> | null;
 }
 
-const PATIENCE = 20_000;
+const PATIENCE_MS = 20_000;
 
 /**
  * Several operations at once: each is held at its own point, then the daemon is killed once, which is for
@@ -86,7 +86,7 @@ async function begin(rig: Rig, disks: Disks, trial: Trial): Promise<Going> {
 async function arrived({ trace, ended }: Going): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, PATIENCE);
+    timer = setTimeout(resolve, PATIENCE_MS);
   });
   await Promise.race([trace.hit, ended, tooLong]);
   clearTimeout(timer);

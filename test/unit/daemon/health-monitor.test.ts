@@ -27,8 +27,8 @@ it('a dependency is in its status since it was first found in it, whatever its w
       resolve();
       return never;
     };
-    const silent = { every: 60_000, look: () => never };
-    const probes = { database: { every: 1_000, look }, cloudstack: silent, exportServer: silent };
+    const silent = { everyMs: 60_000, look: () => never };
+    const probes = { database: { everyMs: 1_000, look }, cloudstack: silent, exportServer: silent };
     const monitor = new HealthMonitor(clock, probes, () => undefined);
     monitor.start();
   });
@@ -49,8 +49,8 @@ it('is looked at again at once when there is news of it', async () => {
       if (looks === 2) resolve();
       return { status: 'healthy', message: 'answers' };
     };
-    const silent = { every: 60_000, look: () => new Promise<ComponentHealth>(() => undefined) };
-    const probes = { database: { every: 60_000, look }, cloudstack: silent, exportServer: silent };
+    const silent = { everyMs: 60_000, look: () => new Promise<ComponentHealth>(() => undefined) };
+    const probes = { database: { everyMs: 60_000, look }, cloudstack: silent, exportServer: silent };
     const clock = {
       ...systemClock,
       sleep: (_ms: number, signal?: AbortSignal) => {
@@ -70,7 +70,7 @@ it('is stopped although a dependency does not answer, and tells nothing of an an
   const answered = new Promise<ComponentHealth>((resolve) => {
     answer = resolve;
   });
-  const silent = { every: 60_000, look: () => answered };
+  const silent = { everyMs: 60_000, look: () => answered };
   const probes = { database: silent, cloudstack: silent, exportServer: silent };
   const monitor = new HealthMonitor(systemClock, probes, (name) => told.push(name));
   monitor.start();
