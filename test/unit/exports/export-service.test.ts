@@ -239,6 +239,7 @@ describe('somebody publishes or withdraws an export', () => {
     await a.clock.advance(1000);
     expect(await service.withdraw(OURS, { force: false })).toEqual({ existed: false });
     expect(await a.ledger.readExport(OURS)).toEqual(before);
+    expect((await service.list({})).map(({ volumeId }) => volumeId)).toEqual([THEIRS]);
     await expect(service.read(OURS)).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND' });
     await service.publish(OURS, {});
     expect(told).toEqual(['export:withdraw', 'export:publish']);

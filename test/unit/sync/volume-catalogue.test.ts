@@ -62,6 +62,12 @@ describe('the catalogue of volumes', () => {
     Object.assign(volume, { vmId: a.otherVm, deviceId: 1 });
     await cloud.readVolume(volume.id);
     expect(await listed()).toMatchObject({ kind: 'seen', value: { vmId: a.otherVm } });
+    a.model.conditions.add({ kind: 'hidden', id: volume.id });
+    await cloud.readVolume(volume.id);
+    expect(await listed(), 'what was seen before is not the answer of now').toMatchObject({
+      kind: 'unknown',
+    });
+    a.model.conditions.clear();
     Object.assign(volume, { vmId: null, deviceId: null });
     const deleted = cloud.deleteVolume(volume.id);
     await a.clock.advance(60_000);
