@@ -7,6 +7,7 @@ const root = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '');
 const OWN_PROCESS = [
   'test/unit/core/every-second.test.ts',
   'test/unit/daemon/event-loop-lag.test.ts',
+  'test/unit/devices/torn-look.test.ts',
   'test/unit/house/settings.test.ts',
   'test/unit/http/tasks.test.ts',
 ];
