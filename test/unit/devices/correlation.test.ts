@@ -176,6 +176,11 @@ describe('correlation by size', () => {
       'vdb by size',
     ],
     [
+      'a new disk, beside a volume that is attached here without a mapping and whose size nobody tells',
+      world([mute()], { attachedHere: [{ id: OTHER, size: null }] }),
+      'waiting',
+    ],
+    [
       'a new disk of the size of a volume that is attached here and has its disk',
       world([vdc], {
         before: [mute()],

@@ -53,6 +53,7 @@ describe('a publish', () => {
       meanwhile();
       return { ...answer, nodes: [node] };
     }
+    protected clearPorts = [];
     protected remove = (name: string) => this.links.remove(name);
     protected configured = () => this.links.names();
     protected look = async () => ({ status: 'healthy', message: '', pid: 1, staleUntilRestart: 0 }) as const;
