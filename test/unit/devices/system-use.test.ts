@@ -55,7 +55,7 @@ describe('fstab, crypttab and LVM', () => {
       'etc/fstab',
       '/dev/vdc /x ext4\nserver:/share /nfs nfs\nUUID= / ext4\ntmpfs\nUUID=gone /y ext4\n',
     );
-    tree.write('etc/crypttab', 'broken\n');
+    tree.write('etc/crypttab', 'broken\n#before /dev/vdb1 none luks\n');
     expect(await users()).toEqual([]);
   });
 
