@@ -50,6 +50,17 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     '',
   ],
   [
+    'the same, and the daemon of that VM runs no more',
+    {
+      ...nothing,
+      volumes: [volume({ vmId: OTHER_VM })],
+      mappings: [remote()],
+      otherAppliances: new Map([[OTHER_VM, { runs: false }]]),
+    },
+    'ghost-disk',
+    '',
+  ],
+  [
     'the guest kept the disk of a volume that is proven to be deleted',
     { volumes: [], absent: proven },
     'ghost-disk',
