@@ -17,6 +17,7 @@ it('a dependency is in its status since it was first found in it, whatever its w
   };
   const statuses: ComponentStatus[] = ['healthy', 'unhealthy', 'unhealthy', 'healthy'];
   const told: [status: ComponentStatus, since: number | undefined][] = [];
+  const changes: ComponentStatus[] = [];
   const never = new Promise<ComponentHealth>(() => undefined);
   const looked = new Promise<void>((resolve) => {
     const look = async (): Promise<ComponentHealth> => {
@@ -29,7 +30,7 @@ it('a dependency is in its status since it was first found in it, whatever its w
     };
     const silent = { everyMs: 60_000, look: () => never };
     const probes = { database: { everyMs: 1_000, look }, cloudstack: silent, exportServer: silent };
-    const monitor = new HealthMonitor(clock, probes, () => undefined);
+    const monitor = new HealthMonitor(clock, probes, (_, { status }) => changes.push(status));
     monitor.start();
   });
   await looked;
@@ -39,6 +40,7 @@ it('a dependency is in its status since it was first found in it, whatever its w
     ['unhealthy', 2_000],
     ['healthy', 4_000],
   ]);
+  expect(changes, 'told once each').toEqual(['healthy', 'unhealthy', 'healthy']);
 });
 
 it('is looked at again at once when there is news of it', async () => {
