@@ -139,3 +139,11 @@ it('what began under a lease is told when that has passed, whoever has noticed b
   await rig.pass(LIMITS.LEASE_HOLD_MS);
   expect([isStill(), ownership.engine]).toEqual([false, null]);
 });
+
+it('an owner whose appliance another one has taken gives up its own epoch, and takes a later one', async () => {
+  const rig = await Rig.start();
+  const { ownership } = rig.domain;
+  const theirs = await rig.ledger.takeOver(rig.here, 'another, which has ended by now');
+  await rig.pass(LIMITS.LEASE_HOLD_MS);
+  expect(ownership.engine?.epoch.number).toBeGreaterThan(theirs.number);
+});
