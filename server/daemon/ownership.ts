@@ -216,7 +216,8 @@ export class Ownership {
         tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
         failing = false;
       } catch (error) {
-        if (isLeaseLost(error)) return this.lose(tenure, 'another owner has taken over');
+        if (isLeaseLost(error))
+          return this.lose(tenure, 'another owner has taken over, or the database is an older one');
         if (!failing) logger.warn('The lease of the appliance was not renewed', { reason: messageOf(error) });
         failing = true;
       }

@@ -87,21 +87,24 @@ function nextEpoch(seen: Owner | null, at: number): number {
   return Math.max((seen?.epoch ?? 0) + 1, Math.floor(at / 1000));
 }
 
-/**
- * See Ledger.renewLease.
- *
- * @param renewal which one of this epoch it is: greater than that of any before it, answered or not. The
- * row of a server that lags, or was restored, may have a smaller one than the last; a greater one has
- * somebody else written.
- */
+/** The renewals of one epoch, each greater than any before it. */
+export interface Renewals {
+  /** Sent, answered or not: nobody else has written this number, or a greater one. */
+  readonly sent: number;
+  /** Answered: a row that has less is not the one that was written. */
+  readonly answered: number;
+}
+
+/** See Ledger.renewLease. */
 export async function renewLease(
   database: Database,
   { applianceId, number }: Epoch,
-  renewal: number,
+  { sent, answered }: Renewals,
 ): Promise<void> {
   const { numAffectedRows } = await database.urgent((db) =>
-    sql`UPDATE appliances SET lease_until = ${IN_A_LEASE}, renewals = ${renewal}
-      WHERE id = ${applianceId} AND epoch = ${number} AND renewals < ${renewal}`.execute(db),
+    sql`UPDATE appliances SET lease_until = ${IN_A_LEASE}, renewals = ${sent}
+      WHERE id = ${applianceId} AND epoch = ${number}
+        AND renewals >= ${answered} AND renewals < ${sent}`.execute(db),
   );
   if (numAffectedRows !== 1n) throw leaseLost();
 }

@@ -44,7 +44,7 @@ import { JournalWriter } from './journal/journal-writer';
 import { readOpenJobs, readVolumesStillComing, settleOpenJob } from './journal/open-jobs';
 import { executingOn, isWorkedOn, readFeed, readJournal, readNewestEntry } from './journal/read-journal';
 import { requestCancel } from './journal/request-cancel';
-import { readOwner, releaseLease, renewLease, takeOver } from './lease';
+import { type Renewals, readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { requireKnownSchema } from './migrations/newer-schema';
 import { Neighbours } from './neighbours';
@@ -82,8 +82,7 @@ export class MysqlLedger implements Ledger {
   private readonly now: () => number;
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
-  /** The number of the last renewal of the lease, answered or not. */
-  private renewals: { readonly epoch: Epoch; readonly last: number } | null = null;
+  private renewals: ({ readonly epoch: Epoch } & Renewals) | null = null;
 
   constructor(
     private readonly database: Database,
@@ -104,7 +103,10 @@ export class MysqlLedger implements Ledger {
     this.neighbours.forget();
     await requireKnownSchema(this.database);
     const { seen, instance } = claim ?? { seen: await this.readOwner(applianceId), instance: '' };
-    return takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
+    const epoch = await takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
+    // A row that was made anew in the same second has the same epoch once more. Not that of a neighbour.
+    if (this.renewals?.epoch.applianceId === applianceId) this.renewals = null;
+    return epoch;
   }
 
   readOwner(applianceId: string): Promise<Owner | null> {
@@ -116,10 +118,12 @@ export class MysqlLedger implements Ledger {
   }
 
   async renewLease(epoch: Epoch): Promise<number> {
-    const { last } = this.renewals && isSameEpoch(this.renewals.epoch, epoch) ? this.renewals : { last: 0 };
-    this.renewals = { epoch, last: last + 1 };
-    await renewLease(this.database, epoch, last + 1);
-    return last + 1;
+    const before = this.renewals && isSameEpoch(this.renewals.epoch, epoch) ? this.renewals : null;
+    const renewals = { epoch, sent: (before?.sent ?? 0) + 1, answered: before?.answered ?? 0 };
+    this.renewals = renewals;
+    await renewLease(this.database, epoch, renewals);
+    if (this.renewals === renewals) this.renewals = { ...renewals, answered: renewals.sent };
+    return renewals.sent;
   }
 
   releaseLease(epoch: Epoch): Promise<void> {

@@ -55,7 +55,8 @@ export interface Ledger {
   /**
    * Another LIMITS.LEASE_MS from now by the database's clock. LEASE_LOST when another owner has taken over,
    * or another process renews under this very epoch: a copy of this one, as a snapshot of the machine with
-   * its memory makes it. Resolves with the number of this renewal (Owner.renewals).
+   * its memory makes it; or when the row is from before the last renewal: another database, that lacks the
+   * end. Resolves with the number of this renewal (Owner.renewals).
    */
   renewLease(epoch: Epoch): Promise<number>;
   /** Lets the next owner begin at once. Nothing when another owner has taken over. */

@@ -75,7 +75,10 @@ const BY_TEXT: readonly (readonly [RegExp, string])[] = [
 
 /** Where no server has answered. */
 const BY_CODE: ReadonlyMap<string, string> = new Map([
-  ['PROTOCOL_SEQUENCE_TIMEOUT', `the server has not answered in time: it is overloaded, or ${LOCKED}`],
+  [
+    'PROTOCOL_SEQUENCE_TIMEOUT',
+    `the server has not answered in time: it is overloaded, its disk is full, or ${LOCKED}`,
+  ],
   ['ECONNREFUSED', 'no server listens there: start it, or correct host and port in DATABASE_DSN'],
   ['ENOENT', 'there is no such unix socket: start the server, or correct the path in DATABASE_DSN'],
   ['ENOTFOUND', 'there is no host of that name: correct it in DATABASE_DSN, or mend the name service'],
