@@ -177,7 +177,8 @@ export class Lane implements MysqlPool {
     this.usage.inUse += 1;
     return new GuardedConnection(raw, statementMs, {
       failed: (error) => {
-        if (isRefusalOfNode(error)) this.leave(node, error);
+        // What is refused as a packet goes statement by statement, which tells what the node refuses.
+        if (!node.options.connections.multipleStatements && isRefusalOfNode(error)) this.leave(node, error);
         if (isSilence(error)) this.nodes.closeIdle();
       },
       wrote: (error) => {

@@ -1,7 +1,7 @@
 import type { CompiledQuery, MysqlPoolConnection } from 'kysely';
 import { z } from 'zod';
 import type { Logger } from '../../core/log/logger';
-import { faultOf, isLeftOut } from './faults';
+import { errorNumber, faultOf, isLeftOut } from './faults';
 import type { Lane } from './lane';
 
 /** What one statement of a packet wrote, or found. */
@@ -51,7 +51,7 @@ export async function sendPacket(
     return resultsOf(answers, statements.length);
   } catch (error) {
     if (connection) await ask(connection, 'ROLLBACK', []).catch(() => {});
-    if (faultOf(error) === 'other' && !isLeftOut(error)) {
+    if (connection && isRefusal(error)) {
       if (!refusing.has(lane))
         logger.warn('Several statements in one packet were refused; they go one by one', { error });
       refusing.add(lane);
@@ -60,6 +60,16 @@ export async function sendPacket(
   } finally {
     connection?.release();
   }
+}
+
+/**
+ * Not of what a statement met, which whoever looks meets again: of the text as it is. A proxy may do it with
+ * any number.
+ */
+function isRefusal(error: unknown): boolean {
+  const fault = faultOf(error);
+  if (fault === 'away') return errorNumber(error) !== null;
+  return fault === 'other' && !isLeftOut(error);
 }
 
 function connect(lane: Lane): Promise<MysqlPoolConnection> {

@@ -2,10 +2,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { DatabaseProxy, type Ruling } from '~/lab/faults/database-proxy';
 import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
+import { silentLogger } from '~/server/core/log/logger';
 import type { Dsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
+import { attach, ended } from '../../contract/ledger/fixtures';
 import { startMigrated } from './start-migrated';
 
 /** Two ways to one server stand for two nodes of a cluster: what is written on one is there on the other. */
@@ -89,4 +91,29 @@ describe('what every node would say is no reason to leave one', () => {
     await ledger.renewLease(epoch);
     await ledger.probe(epoch);
   });
+});
+
+it('a proxy that takes one statement at a time: it is said once, all goes one by one, and no node is left', async () => {
+  const lines: string[] = [];
+  const warn = (message: string, fields?: object) =>
+    void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  const proxied = openPool(dsn, { ...silentLogger, warn, info: warn });
+  const refusal = { number: 1105, state: 'HY000', text: 'one statement at a time' };
+  sick.judge = ({ before }) => (before[0] === 'START TRANSACTION' ? { refusal } : null);
+  sound.judge = () => ({ refusal: { number: 1105, state: 'HY000', text: 'nobody comes here' } });
+  const there = new MysqlLedger(proxied, Date.now);
+  for (const n of [1, 2, 3]) {
+    const { operation } = await there.accept(
+      epoch,
+      attach(`a0000000-0000-4000-8000-00000000000${n}`, APPLIANCE),
+    );
+    const claimed = await there.claim(epoch, 1);
+    expect(claimed.map(({ operation: { id } }) => id)).toEqual([operation.id]);
+    await there.append(epoch, operation.id, { after: 2, at: Date.now(), entries: [], end: ended() });
+    expect(await there.readOperation(operation.id)).toMatchObject({ status: 'completed' });
+  }
+  await proxied.close();
+  const refused = expect.stringMatching(/^Several statements in one packet were refused.*/);
+  // For acceptances, and for what operations write.
+  expect(lines).toEqual([refused, refused]);
 });
