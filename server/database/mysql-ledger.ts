@@ -334,6 +334,6 @@ export class MysqlLedger implements Ledger {
   }
 
   probe(epoch: Epoch | null): Promise<number> {
-    return probe(this.database, epoch);
+    return probe(this.database, epoch, this.now());
   }
 }

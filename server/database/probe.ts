@@ -1,26 +1,42 @@
 import { sql } from 'kysely';
+import { DaemonError } from '../core/errors';
 import type { Epoch } from '../model/ledger';
 import type { Database } from './connection/pool';
-import { databaseNow } from './prune';
 
 /**
  * See Ledger.probe. A server may answer SELECT 1 and refuse every table, or every write: so this asks
  * for what operations need, of the tables they use, and as owner really writes one row. Whether the
  * epoch is still ours is not its business: a database that says no to an old epoch works. Each statement
- * is its own transaction.
+ * is its own transaction, and what the last one reads may not be older than what the first has written.
+ *
+ * @param at wall clock ms
  */
-export async function probe(database: Database, epoch: Epoch | null): Promise<number> {
-  for (const statement of [update(epoch), INSERT_NOTHING, DELETE_NOTHING])
+export async function probe(database: Database, epoch: Epoch | null, at: number): Promise<number> {
+  for (const statement of [update(epoch, at), INSERT_NOTHING, DELETE_NOTHING])
     await database.query((db) => statement.execute(db));
-  return database.query(databaseNow);
+  const { rows } = await database.query((db) => readBack(epoch).execute(db));
+  const [row] = rows;
+  if (row?.probed_at && row.probed_at.getTime() < at)
+    throw new DaemonError(
+      'DATABASE_UNAVAILABLE',
+      'The database does not show what was just written to it: something on the way sends reads to a replica that lags (a proxy that splits reads from writes); lead DATABASE_DSN to one server for both',
+      { retryAfterSeconds: 2 },
+    );
+  return row?.now.getTime() ?? Number.NaN;
+}
+
+function readBack(epoch: Epoch | null) {
+  return sql<{ now: Date; probed_at: Date | null }>`SELECT CURRENT_TIMESTAMP(3) AS now,
+    (SELECT probed_at FROM appliances
+      WHERE id = ${epoch?.applianceId ?? ''} AND epoch = ${epoch?.number ?? 0}) AS probed_at`;
 }
 
 /** One statement for three tables: each is a wake-up of an idle daemon. Of the others no row matches. */
-function update(epoch: Epoch | null) {
+function update(epoch: Epoch | null, at: number) {
   const own =
     epoch === null
       ? sql`own.owner = own.owner WHERE own.id = ''`
-      : sql`own.probed_at = CURRENT_TIMESTAMP(3) WHERE own.id = ${epoch.applianceId} AND own.epoch = ${epoch.number}`;
+      : sql`own.probed_at = ${new Date(at)} WHERE own.id = ${epoch.applianceId} AND own.epoch = ${epoch.number}`;
   return sql`UPDATE appliances own
     LEFT JOIN volume_operations operation ON operation.id = ''
     LEFT JOIN device_mappings mapping ON mapping.volume_id = ''

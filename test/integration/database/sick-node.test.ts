@@ -117,3 +117,14 @@ it('a proxy that takes one statement at a time: it is said once, all goes one by
   // For acceptances, and for what operations write.
   expect(lines).toEqual([refused, refused]);
 });
+
+it('a proxy that sends reads to a replica that lags is no database to work with, and is named', async () => {
+  const lags: Ruling = { instead: 'SELECT NOW(3) AS now, NOW(3) - INTERVAL 1 SECOND AS probed_at' };
+  sick.judge = ({ text }) => (/^select current_timestamp/i.test(text) ? lags : null);
+  await expect(ledger.probe(epoch)).rejects.toMatchObject({
+    code: 'DATABASE_UNAVAILABLE',
+    message: expect.stringContaining('sends reads to a replica that lags'),
+  });
+  sick.judge = () => null;
+  await ledger.probe(epoch);
+});
