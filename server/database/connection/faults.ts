@@ -37,7 +37,11 @@ const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
   [4031, 'lost'], // disconnected because of inactivity (MySQL)
   [1064, 'other'], // syntax
   [1366, 'other'], // a value that the column cannot hold
-  [3819, 'other'], // CHECK (MySQL)
+  // Constraints of other programs: ours cascade, and we make no CHECK.
+  [1217, 'away'],
+  [1451, 'away'], // their rows refer to ours
+  [3819, 'away'], // CHECK (MySQL)
+  [4025, 'away'], // CHECK (MariaDB)
 ]);
 
 /** Classes of SQLSTATE that are about the statement: numbers of columns, values, constraints. */

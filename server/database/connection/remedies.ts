@@ -18,6 +18,9 @@ const NO_DEFAULT =
 const TRIGGER =
   'a trigger of another program met a row that its table has already: mend or drop it (SHOW TRIGGERS)';
 const LOCKED = 'another session holds a lock: SHOW FULL PROCESSLIST and SHOW ENGINE INNODB STATUS tell which';
+const REFERENCED =
+  'a foreign key of another program refers to this row: delete its rows, or let the key say ON DELETE CASCADE';
+const CHECK = 'another program has added this CHECK: let it be what the daemon writes, or drop it';
 const WRITE_SET = 'raise wsrep_max_ws_size and wsrep_max_ws_rows';
 const PLUGIN =
   'use an account that signs in with mysql_native_password, caching_sha2_password or client_ed25519';
@@ -60,6 +63,10 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1586, TRIGGER],
   [1364, NO_DEFAULT],
   [1205, LOCKED],
+  [1217, REFERENCED],
+  [1451, REFERENCED],
+  [3819, CHECK],
+  [4025, CHECK],
   [1153, 'raise max_allowed_packet of the server'],
 ]);
 

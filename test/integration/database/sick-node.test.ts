@@ -81,6 +81,7 @@ describe('a node that answers reads and refuses or swallows every write', () => 
 describe('what every node would say is no reason to leave one', () => {
   it.each([
     [1142, '42000', "UPDATE command denied to user 'u'@'%' for table 'appliances'"],
+    [1451, '23000', 'Cannot delete or update a parent row: a foreign key constraint fails'],
     [1644, '45000', 'A trigger does not want this'],
     [1180, 'HY000', 'Got error 90 "Message too long" during COMMIT'],
   ])('%i', async (number, state, text) => {
