@@ -271,6 +271,8 @@ export const LIMITS = {
   // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile: two
   // such waits and a renewal fit into LEASE_HOLD_MS.
   DATABASE_LOCK_WAIT_MS: 1_000,
+  // Longer than LEASE_RETRY_MS
+  DATABASE_LOCK_PAUSE_MS: 500,
   DATABASE_IDLE_MS: 60_000,
   /**
    * MySQL 8.0.20 to 8.0.27 sort nothing that is not 15 times smaller than this: a request and

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Logger } from '../../core/log/logger';
 import { errorNumber, faultOf, isLeftOut } from './faults';
 import type { Lane } from './lane';
+import { pauseAfterLockWait } from './lock-pause';
 
 /** What one statement of a packet wrote, or found. */
 export interface StatementResult {
@@ -41,6 +42,19 @@ export async function sendPacket(
   statements: readonly CompiledQuery[],
   logger: Logger,
 ): Promise<readonly StatementResult[] | null> {
+  try {
+    return await send(lane, statements, logger);
+  } catch (error) {
+    await pauseAfterLockWait(error);
+    return null;
+  }
+}
+
+async function send(
+  lane: Lane,
+  statements: readonly CompiledQuery[],
+  logger: Logger,
+): Promise<readonly StatementResult[]> {
   const text = [BEGIN, ...statements.map(({ sql }) => sql), COMMIT].join('; ');
   const values = statements.flatMap(({ parameters }) => parameters);
   let connection: MysqlPoolConnection | null = null;
@@ -56,7 +70,7 @@ export async function sendPacket(
         logger.warn('Several statements in one packet were refused; they go one by one', { error });
       refusing.add(lane);
     }
-    return null;
+    throw error;
   } finally {
     connection?.release();
   }

@@ -10,6 +10,7 @@ import { ClusterNodes, isRefusalOfNode } from './cluster-nodes';
 import { type Address, addressesOf, type Dsn } from './dsn';
 import { faultOf, translate } from './faults';
 import { Lane, type LaneOptions } from './lane';
+import { pauseAfterLockWait } from './lock-pause';
 import { type StatementResult, sendPacket } from './packet';
 import { sessionStatements } from './session';
 
@@ -230,6 +231,7 @@ async function transaction<T>(
       if (committing && (fault === 'lost' || elsewhere)) inDoubt = true;
       const again = fault === 'rolled-back' || fault === 'lost' || elsewhere;
       if (!again || attempt >= LIMITS.DATABASE_RETRIES) throw translate(error);
+      await pauseAfterLockWait(error);
     }
   }
 }
