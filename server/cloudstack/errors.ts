@@ -268,14 +268,18 @@ export function saysNotNow(text: string | null): boolean {
  */
 export function classifyJobFailure(code: number | null, text: string | null): 'final' | 'retry' | 'unknown' {
   if (code === null || text === null) return 'unknown';
-  // These texts imply that the wanted state holds: a read that says otherwise is older than this answer.
-  if (/already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text))
-    return 'unknown';
+  // A read that says otherwise is older than this answer.
+  if (impliesEffect(text)) return 'unknown';
   if (saysFull(text)) return 'final';
   if (PASSING.test(text) || saysNotNow(text) || saysStarting(text)) return 'retry';
   const kind = KINDS[code] ?? 'internal';
   if (kind === 'capacity' || kind === 'resource') return 'retry';
   return kind === 'internal' && !LASTING.test(text) ? 'retry' : 'final';
+}
+
+/** True for the refusals of an attach or a detach that imply that the wanted state holds. */
+export function impliesEffect(text: string): boolean {
+  return /already attached to a vm|that is not attached to any vm|volume is not attached to a vm/i.test(text);
 }
 
 /** 431 whose text says that this value names nothing. The code alone proves nothing. */

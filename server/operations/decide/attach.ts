@@ -16,6 +16,7 @@ import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { undoAttach } from './undo-attach';
 import {
   doubtOldPlug,
+  doubtTheEffect,
   doubtTheRead,
   leaveTheirRow,
   leaveToNeighbour,
@@ -277,8 +278,8 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
   // The guards of a call of ours that left have asked.
-  const theirs = s.journal.wasAccepted(STEP) ? null : leaveToNeighbour(s, goal.vmId);
-  if (theirs) return theirs;
+  const doubt = s.journal.wasAccepted(STEP) ? doubtTheEffect(s, STEP) : leaveToNeighbour(s, goal.vmId);
+  if (doubt) return doubt;
   return {
     do: 'record',
     step: 'map',

@@ -13,7 +13,7 @@ import { lookAgain } from './look-again';
 import { follow, intend, isTriedEnough, tryAgainOrGiveUp, verdictOf } from './mutation';
 import { permitVm } from './permit-parts';
 import { undoAttach } from './undo-attach';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheEffect, doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 /**
  * cleanup: detach from the test VM → attach to the appliance, as one durable operation (POST
@@ -191,7 +191,8 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
 function stopRunning(s: Situation<'cleanup'>, vmState: string, state: MutationState): Action | null {
   const { test_vm_id: vmId, force_clean: force } = s.operation.request;
   const phase = vmPhase(vmState);
-  if (phase === 'still' || phase === 'gone') return null;
+  if (phase === 'gone') return null;
+  if (phase === 'still') return doubtTheEffect(s, 'stop-vm');
   const details = { vm_id: vmId, state: vmState };
   if (phase === 'moving') {
     if (s.elapsed('vm-moving') > LIMITS.VM_MOVING_DEADLINE_MS)

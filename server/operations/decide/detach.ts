@@ -13,6 +13,7 @@ import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
 import {
+  doubtTheEffect,
   doubtTheRead,
   knownVolume,
   leaveTheirRow,
@@ -90,7 +91,7 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (known.result.kind === 'absent') return cleanUp(s, goal, true);
   const volume = known.result.value;
   if (volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm))
-    return waitForPlug(s, volume) ?? cleanUp(s, goal, false);
+    return waitForPlug(s, volume) ?? doubtTheEffect(s, STEP) ?? cleanUp(s, goal, false);
   if (state.at === 'ended' && state.withheld !== null)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const moved = movedMeanwhile(s, volume);

@@ -5,7 +5,7 @@ import type { Situation } from '../decision';
 import { endFailed, openCall } from './failure';
 import { lookAgain } from './look-again';
 import { follow, intend, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
+import { doubtTheEffect, doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'recover-volume';
 
@@ -31,7 +31,7 @@ export function decideRecover(s: Situation<'recover'>): Action {
     );
   const volume = known.result.value;
   if (stateOf(volume).recover === 'needless') {
-    const old = doubtNeedless(s, volume);
+    const old = doubtNeedless(s, volume) ?? doubtTheEffect(s, STEP);
     if (old) return old;
     // It was seen deleted before a call was made, whichever request has brought it back.
     const message =

@@ -5,7 +5,7 @@ import type { Situation } from '../decision';
 import { plugData } from './intent';
 import { follow } from './mutation';
 import { samePlug } from './permit-parts';
-import { doubtTheRead } from './volume';
+import { doubtTheEffect, doubtTheRead } from './volume';
 
 const ATTACH = 'attach-volume';
 const UNDO = 'undo-detach-volume';
@@ -73,7 +73,8 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
     return follow(s, UNDO, state, { name: 'detachVolume', volumeId });
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
-  if (volume.kind === 'absent' || (volume.kind === 'seen' && volume.value.vmId !== vmId)) return done([]);
+  if (volume.kind === 'absent') return done([]);
+  if (volume.kind === 'seen' && volume.value.vmId !== vmId) return doubtTheEffect(s, UNDO) ?? done([]);
   // The operation does not end while a list may still show the world before its job.
   const pause = doubtTheRead(s, UNDO, state);
   if (pause) return pause;

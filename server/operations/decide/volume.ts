@@ -1,5 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
-import { classifyJobFailure } from '../../cloudstack/errors';
+import { classifyJobFailure, impliesEffect } from '../../cloudstack/errors';
 import { type StateCall, stateOf } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
@@ -79,6 +79,22 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
     step,
     reason: `job ${state.jobId} has ended${state.outcome === 'ok' ? ' well' : ''}, and CloudStack does not show its effect yet`,
     forget: ['volume', 'vm', 'snapshot', 'ownSnapshots'],
+  });
+}
+
+/**
+ * CloudStack shows the effect of a call that it has not called done, nor said that it holds: another management
+ * server may show what was before, so it is looked at again. null: it is to be believed.
+ */
+export function doubtTheEffect(s: Situation, step: MutationStep): Action | null {
+  const state = s.journal.mutation(step);
+  if (state.at !== 'ended' || state.outcome === 'ok' || !s.journal.wasAccepted(step)) return null;
+  if (state.text !== null && impliesEffect(state.text)) return null;
+  return lookAgain(s, {
+    name: `unconfirmed:${step}:${state.tries}`,
+    step,
+    reason: `CloudStack shows the effect of ${step}, and has not called it done`,
+    forget: ['guards', 'volume', 'vm', 'gone'],
   });
 }
 

@@ -157,7 +157,7 @@ function contradiction(noted: Noted, volume: CloudVolume | null, journal: Journa
     const left = place.at === 'deleted' ? 'deleted it' : `left it ${whereText(place.vmId)}`;
     return `operation ${place.operationId} has just ${left}, and CloudStack shows it ${shown}`;
   }
-  return volume !== null && isEnded(noted, volume, journal)
+  return volume !== null && isEnded(noted, volume)
     ? `it was just detached from VM ${volume.vmId ?? ''}, and CloudStack shows it there as before`
     : null;
 }
@@ -166,14 +166,8 @@ function agrees({ at, vmId }: Place, volume: CloudVolume | null): boolean {
   return at === 'deleted' || volume === null ? at === 'deleted' && volume === null : volume.vmId === vmId;
 }
 
-/**
- * The volume is shown in a plug that an operation has ended; one that the looking operation
- * has made is believed.
- */
-function isEnded(noted: Noted, { vmId, attached }: CloudVolume, journal: Journal): boolean {
-  const own = journal.mutation(ATTACH);
-  const isOwn = own.at === 'ended' && own.outcome === 'ok';
-  if (isOwn && intentOf(journal.intent(ATTACH), false).vmId === vmId) return false;
+/** The volume is shown in a plug that an operation has ended. */
+function isEnded(noted: Noted, { vmId, attached }: CloudVolume): boolean {
   for (let one: Noted | null = noted; one !== null; one = one.before)
     if (one.ended.some((plug) => plug.vmId === vmId && plug.attached === attached)) return true;
   return false;

@@ -209,15 +209,16 @@ describe('a plug that an operation has just ended', () => {
     expect(await taken(ended(lost, 'failed'), anew)).toBe('seen');
   });
 
-  it('is believed of the operation that has attached the volume to that VM itself', async () => {
-    const own = call('attach-volume', OK, { vm_id: OTHER_VM });
-    expect(await taken(ended(detached), onOther, own)).toBe('seen');
-    for (const other of [
+  it('is not the one in which the looking operation has plugged it in since, whatever its job has said', async () => {
+    for (const own of [
+      call('attach-volume', OK, { vm_id: OTHER_VM }),
       call('attach-volume', OK, { vm_id: APPLIANCE }),
       call('attach-volume', UNKNOWN, { vm_id: OTHER_VM }),
       call('attach-volume', REFUSED, { vm_id: OTHER_VM }),
     ])
-      expect(await taken(ended(detached), onOther, other), JSON.stringify(other)).toBe('unknown');
+      expect(await taken(ended(detached), onOther, own), JSON.stringify(own)).toBe('unknown');
+    const own = call('attach-volume', OK, { vm_id: OTHER_VM });
+    expect(await taken(ended(detached), anew, own)).toBe('seen');
   });
 
   it('is that of the try which has ended it, on its VM; one of which nobody knows that it worked has ended none', async () => {

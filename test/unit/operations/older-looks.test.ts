@@ -89,6 +89,25 @@ describe('a look that is older than what another operation has done a moment ago
     expect(rig.calls).toEqual(['createVolume', 'deleteVolume']);
   });
 
+  it('detach: its job does not say how it ended, and the volume is shown as before its attach', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const old = await rig.cloud.readVolume(id);
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    const { submit } = rig.cloud;
+    rig.model.faults.add({ command: 'detachVolume', kind: 'job-without-result' });
+    rig.cloud.submit = async (...call) => {
+      const accepted = await submit.apply(rig.cloud, call);
+      // The guest has given the disk up, and CloudStack has noted nothing.
+      await rig.guest.unplug(id);
+      showOld(rig, id, old, 2);
+      rig.cloud.submit = submit;
+      return accepted;
+    };
+    expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume', 'detachVolume', 'detachVolume']);
+  });
+
   it('resize: also where CloudStack has not said how the attach ended', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume();

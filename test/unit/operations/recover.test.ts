@@ -62,7 +62,11 @@ describe('recover decides', () => {
     });
     const lost = ended({ outcome: 'unknown', text: 'the answer was lost' });
     expect(decided({}, lost)).toMatchObject({ do: 'read-volume' });
-    expect(decided({ volume: inState('Ready') }, lost)).toMatchObject({
+    expect(decided({ volume: inState('Ready') }, lost), 'perhaps as it was before').toMatchObject({
+      do: 'back-off',
+    });
+    const settled = { 'unconfirmed:recover-volume:1': 16_000 };
+    expect(decided({ volume: inState('Ready') }, lost, settled)).toMatchObject({
       do: 'complete',
       response: { message: 'Volume recovered' },
     });
