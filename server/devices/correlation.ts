@@ -18,13 +18,10 @@ export interface World {
   /** Mappings of this appliance, the volume's own included. */
   readonly mappings: readonly Pick<
     Mapping,
-    'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy' | 'size'
+    'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy'
   >[];
-  /**
-   * Data volumes that CloudStack says are attached to this guest; asked for only where disks have no serial.
-   * A size that is not known may be any.
-   */
-  readonly attachedHere: readonly { readonly id: string; readonly size: number | null }[];
+  /** Ids of the data volumes that may be attached to this guest; asked for only where disks have no serial. */
+  readonly attachedHere: readonly string[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
@@ -170,10 +167,7 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   );
   if (unread.length > 0) return waitForSerials(unread);
   const { device } = only;
-  const expected = [
-    ...world.mappings.map(({ volumeId }) => volumeId),
-    ...world.attachedHere.map(({ id }) => id),
-  ];
+  const expected = [...world.mappings.map(({ volumeId }) => volumeId), ...world.attachedHere];
   const namesake = expected.find((id) => id !== world.volume.id && serialNames(id, device.serial));
   if (namesake !== undefined)
     return ambiguous(`${told}, which is that of volume ${namesake} as well: their ids begin alike`);
@@ -209,7 +203,7 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   if (second) {
     return ambiguous(`${candidates.length} new devices without a serial fit: ${paths(candidates)}`);
   }
-  const claimant = only ? claimantOf(world, only.device) : null;
+  const claimant = only ? claimantOf(world) : null;
   if (only && claimant !== null) {
     const reason = `${only.device.path} may be the disk of volume ${claimant}, which should be here and is not found`;
     return { kind: 'waiting', reason, contested: true };
@@ -282,20 +276,18 @@ function judgeNamed({ volume, toleranceBytes }: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or attached here, whose disk is not found and could be this one. Without a
- * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
+ * Another volume that is mapped or attached here, whose disk is not found and may be this one. Without a serial
+ * its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up. Its size
+ * tells nothing: somebody may have resized it since, and the guest or CloudStack does not show that yet.
  */
-function claimantOf(world: World, device: Device): string | null {
+function claimantOf(world: World): string | null {
   const { volume, mappings, attachedHere } = world;
   const isFound = (volumeId: string) =>
     mappings.some(
       (mapping) => mapping.volumeId === volumeId && verifiedDevice(mapping, world).device !== null,
     );
-  const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
-  const claimant = expected.find(
-    ({ id, size }) => id !== volume.id && mayShow(world, device, size) && !isFound(id),
-  );
-  return claimant?.id ?? null;
+  const expected = [...mappings.map(({ volumeId }) => volumeId), ...attachedHere];
+  return expected.find((id) => id !== volume.id && !isFound(id)) ?? null;
 }
 
 /**

@@ -17,8 +17,7 @@ interface Witnesses {
  * are those that CloudStack lists, those that an operation of ours asked for without a good end while
  * CloudStack does not show them, because a list that leaves a volume out is no proof that its disk will not
  * come, and those whose attach was given up while its job is open, because it may still plug their disk
- * whatever CloudStack shows of them. The size of a volume that is not shown is not known. Not read where
- * disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
+ * whatever CloudStack shows of them. Not read where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,
@@ -29,19 +28,15 @@ export async function attachedHere(
   // Before the list: a job that ends in between has attached its volume by then.
   const coming = new Set(await ledger.volumesStillComing(applianceVmId));
   const volumes = await cloud.listVolumes({ vmId: applianceVmId });
-  const listed = volumes.filter(({ type }) => type !== 'ROOT').map(({ id, size }) => ({ id, size }));
-  const shown = new Set(listed.map(({ id }) => id));
+  const listed = new Set(volumes.filter(({ type }) => type !== 'ROOT').map(({ id }) => id));
   const asked = new Set([...coming, ...(await askedFor(ledger, applianceVmId))]);
-  const hidden = [...asked].filter((id) => !shown.has(id));
+  const hidden = [...asked].filter((id) => !listed.has(id));
   const found = await mapConcurrent(hidden, LIMITS.PROBES_AT_ONCE, async (id) => ({
     id,
     volume: await knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
   }));
   const awaited = found.filter(({ id, volume }) => coming.has(id) || volume.kind === 'unknown');
-  return [
-    ...listed,
-    ...awaited.map(({ id, volume }) => ({ id, size: volume.kind === 'seen' ? volume.value.size : null })),
-  ];
+  return [...listed, ...awaited.map(({ id }) => id)];
 }
 
 /**
@@ -55,7 +50,7 @@ export async function sharingSerial(
 ): Promise<World['attachedHere']> {
   if (applianceVmId === null) return [];
   const here = await cloud.listVolumes({ vmId: applianceVmId });
-  return here.filter(({ id }) => shareSerial(id, volumeId));
+  return here.map(({ id }) => id).filter((id) => shareSerial(id, volumeId));
 }
 
 /** Volumes of the latest operations on this guest that have ended without success. */

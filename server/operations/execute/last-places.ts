@@ -148,7 +148,7 @@ function leftBy({ id, status }: Pick<Operation, 'id' | 'status'>, journal: Journ
 
 /** Why the look may be old; `volume` null: there is none. null: it may well be true. */
 function contradiction(noted: Noted, volume: CloudVolume | null, journal: Journal): string | null {
-  if (journal.wasAccepted('delete-volume')) return null;
+  if (volume === null && journal.wasAccepted('delete-volume')) return null;
   const shown = volume === null ? 'as deleted' : whereText(volume.vmId);
   const { place } = noted;
   const hasMoved = [ATTACH, 'detach-volume', 'undo-detach-volume'] as const;

@@ -24,8 +24,5 @@ export function underWay(
   attaching: readonly Operation[],
   { volumeId, shown }: { readonly volumeId: string; readonly shown: World['attachedHere'] },
 ): World['attachedHere'] {
-  const known = new Set(shown.map(({ id }) => id));
-  return attaching
-    .filter((other) => other.volumeId !== volumeId && !known.has(other.volumeId))
-    .map((other) => ({ id: other.volumeId, size: null }));
+  return attaching.map((other) => other.volumeId).filter((id) => id !== volumeId && !shown.includes(id));
 }

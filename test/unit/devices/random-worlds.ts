@@ -133,8 +133,8 @@ function build(world: Drawn): RandomWorld {
     devices: truths.map(({ device }) => device),
     bootId: BOOT,
     mappings,
-    attachedHere: truths.flatMap(({ volumeId, device: { size } }, index) =>
-      disks[index]?.attached && disks[index].mapped === 'right' && !serials ? [{ id: volumeId, size }] : [],
+    attachedHere: truths.flatMap(({ volumeId }, index) =>
+      disks[index]?.attached && disks[index].mapped === 'right' && !serials ? [volumeId] : [],
     ),
     events,
     submittedAt: SUBMIT,
@@ -216,7 +216,7 @@ function serialForm(volumeId: string, form: number): string {
 
 /** A mapping that was right once. Only disks that were there before have one of their own. */
 function mappingOf(mapped: Draw['mapped'], { device, volumeId, fresh }: Truth): MappingLike[] {
-  const { path, serial, diskseq, size } = device;
+  const { path, serial, diskseq } = device;
   const right: MappingLike = {
     volumeId,
     devicePath: path,
@@ -224,7 +224,6 @@ function mappingOf(mapped: Draw['mapped'], { device, volumeId, fresh }: Truth): 
     diskseq,
     bootId: BOOT,
     matchedBy: serial === null ? 'size' : 'serial',
-    size,
   };
   const stale = { ...right, volumeId: VOLUMES[3], serial: null, matchedBy: 'size' as const };
   switch (mapped) {
@@ -271,25 +270,22 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
   // After a reboot it may be any disk of its size that was there before.
   if (rebooted && others.some(({ fresh, device }) => !fresh && isSizeOf(only.device.size, device.size)))
     return null;
-  return isContested(world, only) ? null : only.device;
+  return isContested(world) ? null : only.device;
 }
 
 /**
  * Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk,
- * plugged again?
+ * plugged again? Its size tells nothing: somebody may have resized the volume, and the guest or CloudStack not know.
  */
-function isContested(
-  { mappings, attachedHere, devices }: World,
-  { device: { size: bytes } }: Truth,
-): boolean {
+function isContested({ mappings, attachedHere, devices }: World): boolean {
   const found = mappings
     .filter(({ devicePath, diskseq, bootId }) => {
       const there = devices.find(({ path }) => path === devicePath);
       return there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
     })
     .map(({ volumeId }) => volumeId);
-  const expected = [...mappings.map(({ volumeId: id, size }) => ({ id, size })), ...attachedHere];
-  return expected.some(({ id, size }) => id !== TARGET && !found.includes(id) && isSizeOf(bytes, size));
+  const expected = [...mappings.map(({ volumeId }) => volumeId), ...attachedHere];
+  return expected.some((id) => id !== TARGET && !found.includes(id));
 }
 
 /** May a disk of so many bytes show what once was `size` bytes? */

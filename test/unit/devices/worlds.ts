@@ -38,7 +38,7 @@ export type MappingLike = World['mappings'][number];
 
 /** The mapping of `volumeId` to exactly this plug of this device. */
 export function mappingTo(device: Device, fields: Partial<MappingLike> = {}): MappingLike {
-  const { serial, diskseq, size } = device;
+  const { serial, diskseq } = device;
   const matchedBy = serial === null ? ('size' as const) : ('serial' as const);
   return {
     volumeId: OTHER,
@@ -47,7 +47,6 @@ export function mappingTo(device: Device, fields: Partial<MappingLike> = {}): Ma
     diskseq,
     bootId: BOOT,
     matchedBy,
-    size,
     ...fields,
   };
 }

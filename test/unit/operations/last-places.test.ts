@@ -215,6 +215,7 @@ describe('a plug that an operation has just ended', () => {
       call('attach-volume', OK, { vm_id: APPLIANCE }),
       call('attach-volume', UNKNOWN, { vm_id: OTHER_VM }),
       call('attach-volume', REFUSED, { vm_id: OTHER_VM }),
+      call('delete-volume', UNKNOWN, {}),
     ])
       expect(await taken(ended(detached), onOther, own), JSON.stringify(own)).toBe('unknown');
     const own = call('attach-volume', OK, { vm_id: OTHER_VM });
