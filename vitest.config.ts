@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const root = fileURLToPath(new URL('.', import.meta.url)).replace(/\/$/, '');
 
@@ -13,15 +12,6 @@ const OWN_PROCESS = [
   'test/unit/http/tasks.test.ts',
 ];
 
-/** The simulation takes minutes and would be alone at the end: it begins first, and the others run beside it. */
-class SimulationFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isFirst = ({ moduleId }: TestSpecification) => moduleId.includes('/test/simulation/');
-    const sorted = await super.sort(files);
-    return [...sorted.filter(isFirst), ...sorted.filter((file) => !isFirst(file))];
-  }
-}
-
 export default defineConfig({
   resolve: { alias: { '~': root } },
   test: {
@@ -33,7 +23,6 @@ export default defineConfig({
     pool: 'forks',
     // By default one on two processors; most files wait for servers most of the time.
     maxWorkers: 3,
-    sequence: { sequencer: SimulationFirst },
     projects: [
       {
         extends: true,
