@@ -276,9 +276,9 @@ function judgeNamed({ volume, toleranceBytes }: World, device: Device): Judged {
 }
 
 /**
- * Another volume that is mapped or attached here, whose disk is not found and may be this one. Without a serial
- * its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up. Its size
- * tells nothing: somebody may have resized it since, and the guest or CloudStack does not show that yet.
+ * Another volume that is mapped or attached here, whose disk is not found and may be this one. Without a
+ * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
+ * Its size tells nothing: somebody may have resized it since, and guest or CloudStack do not show that yet.
  */
 function claimantOf(world: World): string | null {
   const { volume, mappings, attachedHere } = world;

@@ -17,7 +17,8 @@ interface Witnesses {
  * are those that CloudStack lists, those that an operation of ours asked for without a good end while
  * CloudStack does not show them, because a list that leaves a volume out is no proof that its disk will not
  * come, and those whose attach was given up while its job is open, because it may still plug their disk
- * whatever CloudStack shows of them. Not read where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
+ * whatever CloudStack shows of them. Not read where disks have serials. Throws CloudError and
+ * DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,

@@ -83,8 +83,8 @@ export function doubtTheRead(s: Situation, step: MutationStep, state: MutationSt
 }
 
 /**
- * CloudStack shows the effect of a call that it has not called done, nor said that it holds: another management
- * server may show what was before, so it is looked at again. null: it is to be believed.
+ * CloudStack shows the effect of a call that it has not called done, nor said that it holds: another
+ * management server may show what was before, so it is looked at again. null: it is to be believed.
  */
 export function doubtTheEffect(s: Situation, step: MutationStep): Action | null {
   const state = s.journal.mutation(step);
