@@ -1,3 +1,4 @@
+import { SocketAddress } from 'node:net';
 import { isLoopback } from '../../core/is-loopback';
 import type { ClientState } from '../device';
 import { textIn } from './kernel-files';
@@ -190,5 +191,5 @@ function readableAddress(hex: string): string {
   const isMapped = bytes.length === 16 && bytes.toString('hex').startsWith('00000000000000000000ffff');
   if (bytes.length === 4 || isMapped) return `${bytes.subarray(-4).join('.')}:${number}`;
   const groups = bytes.toString('hex').match(/.{4}/g) ?? [];
-  return `[${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}]:${number}`;
+  return `[${new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address}]:${number}`;
 }
