@@ -20,8 +20,11 @@ export interface World {
     Mapping,
     'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy'
   >[];
-  /** Ids of the data volumes that may be attached to this guest; asked for only where disks have no serial. */
-  readonly attachedHere: readonly string[];
+  /**
+   * Data volumes that may be attached to this guest; asked for only where disks have no serial. `size`: of one
+   * that CloudStack had plugged before this attach was submitted; null: its disk may be about to come.
+   */
+  readonly attachedHere: readonly { readonly id: string; readonly size: number | null }[];
   /** Recent events of the correlation channel, oldest first. */
   readonly events: readonly DeviceEvent[];
   /**
@@ -167,8 +170,7 @@ function bySerial(world: World, judged: readonly Judged[]): Answer | null {
   );
   if (unread.length > 0) return waitForSerials(unread);
   const { device } = only;
-  const expected = [...world.mappings.map(({ volumeId }) => volumeId), ...world.attachedHere];
-  const namesake = expected.find((id) => id !== world.volume.id && serialNames(id, device.serial));
+  const namesake = expectedIn(world).find((id) => id !== world.volume.id && serialNames(id, device.serial));
   if (namesake !== undefined)
     return ambiguous(`${told}, which is that of volume ${namesake} as well: their ids begin alike`);
   const unproven = arrivalOf(world, device) !== 'new' && !isMappedPlug(world, device);
@@ -203,7 +205,7 @@ function bySize(world: World, judged: readonly Judged[]): Answer {
   if (second) {
     return ambiguous(`${candidates.length} new devices without a serial fit: ${paths(candidates)}`);
   }
-  const claimant = only ? claimantOf(world) : null;
+  const claimant = only ? claimantOf(world, only.device) : null;
   if (only && claimant !== null) {
     const reason = `${only.device.path} may be the disk of volume ${claimant}, which should be here and is not found`;
     return { kind: 'waiting', reason, contested: true };
@@ -278,16 +280,27 @@ function judgeNamed({ volume, toleranceBytes }: World, device: Device): Judged {
 /**
  * Another volume that is mapped or attached here, whose disk is not found and may be this one. Without a
  * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
- * Its size tells nothing: somebody may have resized it since, and guest or CloudStack do not show that yet.
+ * Its size alone tells nothing: somebody may have resized it since, and guest or CloudStack do not show that
+ * yet. But one that CloudStack had plugged before the attach, of another size, is here already, whatever disk
+ * of this guest it is: nothing can map the appliance's own disks, and they would claim every new one for good.
  */
-function claimantOf(world: World): string | null {
-  const { volume, mappings, attachedHere } = world;
+function claimantOf(world: World, device: Device): string | null {
+  const { volume, mappings, attachedHere, disksBefore, bootId } = world;
   const isFound = (volumeId: string) =>
     mappings.some(
       (mapping) => mapping.volumeId === volumeId && verifiedDevice(mapping, world).device !== null,
     );
-  const expected = [...mappings.map(({ volumeId }) => volumeId), ...attachedHere];
-  return expected.find((id) => id !== volume.id && !isFound(id)) ?? null;
+  const isHereAlready = (volumeId: string) => {
+    const told = attachedHere.filter(({ id }) => id === volumeId);
+    const isOther = told.length > 0 && told.every(({ size }) => !mayShow(world, device, size));
+    return isOther && disksBefore?.bootId === bootId;
+  };
+  return expectedIn(world).find((id) => id !== volume.id && !isFound(id) && !isHereAlready(id)) ?? null;
+}
+
+/** The volumes whose disks should be here. */
+function expectedIn({ mappings, attachedHere }: World): string[] {
+  return [...mappings.map(({ volumeId }) => volumeId), ...attachedHere.map(({ id }) => id)];
 }
 
 /**

@@ -8,7 +8,7 @@ import { verifiedDevice } from '../devices/identity';
 import { lacksSerials } from '../devices/serial';
 import type { Ledger } from '../model/ledger';
 import type { Operation } from '../model/operation';
-import { attachedHere, sharingSerial } from '../operations/attached-here';
+import { attachedHere, pluggedBefore, sharingSerial } from '../operations/attached-here';
 import { intentOf } from '../operations/decide/intent';
 import { disksBefore } from '../operations/execute/disks-before';
 import { attachesTo, underWay } from '../operations/execute/other-attaches';
@@ -41,9 +41,10 @@ export async function explainCorrelation(
   const submittedAt = journal?.firstIntent('attach-volume')?.at ?? null;
   const snapshot = watcher.snapshot();
   const events = watcher.recentEvents();
-  const shown = await attachedHere(parts, snapshot, applianceVmId);
+  const agoMs = submittedAt === null ? null : Math.max(0, clock.now() - submittedAt);
+  const shown = await attachedHere(parts, snapshot, applianceVmId, pluggedBefore(volume, agoMs));
   const attaching = parts.attaching().filter((one) => attachesTo(one, applianceVmId));
-  const coming = lacksSerials(snapshot.devices) ? underWay(attaching, { volumeId, shown }) : [];
+  const coming = lacksSerials(snapshot.devices) ? underWay(attaching, volumeId) : [];
   const world: World = {
     volume: { id: volume.id, size: volume.size },
     devices: snapshot.devices,
@@ -51,7 +52,7 @@ export async function explainCorrelation(
     mappings,
     attachedHere: [...shown, ...coming],
     events,
-    submittedAt: submittedAt === null ? null : clock.monotonic() - Math.max(0, clock.now() - submittedAt),
+    submittedAt: agoMs === null ? null : clock.monotonic() - agoMs,
     disksBefore: journal && disksBefore(journal),
     windowMs: LIMITS.CONTEMPORARY_WINDOW_MS,
     toleranceBytes,

@@ -1,4 +1,4 @@
-import type { Cloud } from '../cloudstack/cloud';
+import type { Cloud, CloudVolume } from '../cloudstack/cloud';
 import { knowOwnDelete, lookUpVolume } from '../cloudstack/look-up';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { LIMITS } from '../core/limits';
@@ -17,27 +17,42 @@ interface Witnesses {
  * are those that CloudStack lists, those that an operation of ours asked for without a good end while
  * CloudStack does not show them, because a list that leaves a volume out is no proof that its disk will not
  * come, and those whose attach was given up while its job is open, because it may still plug their disk
- * whatever CloudStack shows of them. Not read where disks have serials. Throws CloudError and
- * DATABASE_UNAVAILABLE.
+ * whatever CloudStack shows of them. Not read where disks have serials. `before`: see `pluggedBefore`. Throws
+ * CloudError and DATABASE_UNAVAILABLE.
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,
   { devices }: Pick<DeviceSnapshot, 'devices'>,
   applianceVmId: string | null,
+  before: number | null,
 ): Promise<World['attachedHere']> {
   if (applianceVmId === null || !lacksSerials(devices)) return [];
   // Before the list: a job that ends in between has attached its volume by then.
   const coming = new Set(await ledger.volumesStillComing(applianceVmId));
   const volumes = await cloud.listVolumes({ vmId: applianceVmId });
-  const listed = new Set(volumes.filter(({ type }) => type !== 'ROOT').map(({ id }) => id));
+  const listed = volumes.filter(({ type }) => type !== 'ROOT');
   const asked = new Set([...coming, ...(await askedFor(ledger, applianceVmId))]);
-  const hidden = [...asked].filter((id) => !listed.has(id));
+  const hidden = [...asked].filter((id) => !listed.some((one) => one.id === id));
   const found = await mapConcurrent(hidden, LIMITS.PROBES_AT_ONCE, async (id) => ({
     id,
     volume: await knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
   }));
   const awaited = found.filter(({ id, volume }) => coming.has(id) || volume.kind === 'unknown');
-  return [...listed, ...awaited.map(({ id }) => id)];
+  const isPlugged = ({ id, attached }: CloudVolume) =>
+    !coming.has(id) && attached !== null && before !== null && Date.parse(attached) < before;
+  return [
+    ...listed.map((one) => ({ id: one.id, size: isPlugged(one) ? one.size : null })),
+    ...awaited.map(({ id }) => ({ id, size: null })),
+  ];
+}
+
+/**
+ * What CloudStack has attached before this (ms, by its clock) was plugged before an attach that was submitted
+ * `agoMs` ago and has attached `volume` since; null: it is not known.
+ */
+export function pluggedBefore({ attached }: CloudVolume, agoMs: number | null): number | null {
+  if (attached === null || agoMs === null) return null;
+  return Date.parse(attached) - agoMs - LIMITS.CLOCKS_AGREE_MS;
 }
 
 /**
@@ -51,7 +66,7 @@ export async function sharingSerial(
 ): Promise<World['attachedHere']> {
   if (applianceVmId === null) return [];
   const here = await cloud.listVolumes({ vmId: applianceVmId });
-  return here.map(({ id }) => id).filter((id) => shareSerial(id, volumeId));
+  return here.filter(({ id }) => shareSerial(id, volumeId)).map(({ id }) => ({ id, size: null }));
 }
 
 /** Volumes of the latest operations on this guest that have ended without success. */

@@ -184,9 +184,9 @@ async function unlessOfAnother(
     return unknown(why, disk.at, disk.by);
   }
   const alike = await sharingSerial(cloud, vmId, volumeId).catch(() => []);
-  const twin = alike.find((id) => serialNames(id, serial));
+  const twin = alike.find(({ id }) => serialNames(id, serial));
   if (twin === undefined) return disk;
-  const why = `${path} has its serial, and so has volume ${twin}, which is attached here: their ids begin alike`;
+  const why = `${path} has its serial, and so has volume ${twin.id}, which is attached here: their ids begin alike`;
   return unknown(why, disk.at, disk.by);
 }
 

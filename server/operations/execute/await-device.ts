@@ -11,7 +11,7 @@ import {
 import type { Device, DeviceSnapshot } from '../../devices/device';
 import { lacksSerials } from '../../devices/serial';
 import type { JsonObject } from '../../model/operation';
-import { attachedHere, sharingSerial } from '../attached-here';
+import { attachedHere, pluggedBefore, sharingSerial } from '../attached-here';
 import type { DeviceFact } from '../decision';
 import { disksBefore } from './disks-before';
 import { otherAttaches, underWay } from './other-attaches';
@@ -87,7 +87,7 @@ async function correlateUntil(
   let known: Device | null = null;
   let alike: World['attachedHere'] | null = null;
   for (;;) {
-    const read = await readExpected(run);
+    const read = await readExpected(run, volume);
     const expected = { ...read, attachedHere: [...read.attachedHere, ...(alike ?? [])] };
     let last: Correlation | null = null;
     const settled = await watcher.waitFor(
@@ -155,17 +155,19 @@ async function readMappings(run: RunContext) {
   return applianceVmId === null ? [] : run.active(() => run.parts.ledger.listMappings(applianceVmId));
 }
 
-async function readExpected(run: RunContext): Promise<Expected> {
+async function readExpected(run: RunContext, volume: CloudVolume): Promise<Expected> {
   const { watcher, policy } = run.parts;
   const { applianceVmId } = policy();
   const mappings = await readMappings(run);
   // A job that has ended claims no disk any more: CloudStack shows what has become of its volume.
   if (applianceVmId !== null && lacksSerials(watcher.snapshot().devices))
     await stillComing(run, applianceVmId);
-  const here = () => attachedHere(run.parts, watcher.snapshot(), applianceVmId);
+  const intent = run.journal.firstIntent('attach-volume');
+  const before = pluggedBefore(volume, intent && ageOf(run, intent));
+  const here = () => attachedHere(run.parts, watcher.snapshot(), applianceVmId, before);
   const shown = await run.active(here);
   if (!lacksSerials(watcher.snapshot().devices)) return { mappings, attachedHere: shown };
-  const coming = underWay(otherAttaches(run), { volumeId: run.operation.volumeId, shown });
+  const coming = underWay(otherAttaches(run), run.operation.volumeId);
   return { mappings, attachedHere: [...shown, ...coming] };
 }
 

@@ -17,12 +17,10 @@ export function otherAttaches({ parts, otherRuns, operation }: RunContext): Oper
 }
 
 /**
- * Where disks lack serials, the volumes that operations other than those of `volumeId` are attaching here now
- * and that are not `shown` yet: CloudStack may show them later than the guest. Pure.
+ * Where disks lack serials, the volumes that operations other than those of `volumeId` are attaching here now:
+ * CloudStack may show them later than the guest. Pure.
  */
-export function underWay(
-  attaching: readonly Operation[],
-  { volumeId, shown }: { readonly volumeId: string; readonly shown: World['attachedHere'] },
-): World['attachedHere'] {
-  return attaching.map((other) => other.volumeId).filter((id) => id !== volumeId && !shown.includes(id));
+export function underWay(attaching: readonly Operation[], volumeId: string): World['attachedHere'] {
+  const others = attaching.filter((other) => other.volumeId !== volumeId);
+  return others.map((other) => ({ id: other.volumeId, size: null }));
 }

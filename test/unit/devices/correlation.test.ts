@@ -17,6 +17,9 @@ function short(answer: Correlation): string {
 const strange = { serial: expectedSerial(OTHER), diskseq: 8 };
 const dashed = VOLUME.slice(0, 20);
 
+/** Attached here as CloudStack says; its disk may not have come yet. */
+const coming = (id: string) => ({ id, size: null });
+
 describe('correlation by serial', () => {
   const table: readonly [story: string, given: ReturnType<typeof world>, answer: string][] = [
     ['the exact serial', world([disk()]), 'vdb by serial'],
@@ -162,17 +165,46 @@ describe('correlation by size', () => {
     ],
     [
       'a new disk, beside a volume that is attached here and has neither mapping nor disk',
+      world([mute()], { attachedHere: [coming(VOLUME), coming(OTHER)] }),
+      'waiting',
+    ],
+    [
+      'a new disk, beside one of the size that CloudStack had plugged here before and nothing maps',
+      world([mute()], { attachedHere: [coming(VOLUME), { id: OTHER, size: 5 * GIB }] }),
+      'waiting',
+    ],
+    [
+      'a new disk, beside another size that CloudStack had plugged here before and nothing maps',
+      world([mute()], { attachedHere: [coming(VOLUME), { id: OTHER, size: 6 * GIB }] }),
+      'vdb by size',
+    ],
+    [
+      'the same after a reboot: the one that was plugged before is as new as ours',
       world([mute()], {
-        attachedHere: [VOLUME, OTHER],
+        disksBefore: { bootId: 'earlier', disks: [] },
+        attachedHere: [coming(VOLUME), { id: OTHER, size: 6 * GIB }],
       }),
       'waiting',
+    ],
+    [
+      'the same while an operation attaches that one anew',
+      world([mute()], { attachedHere: [{ id: OTHER, size: 6 * GIB }, coming(OTHER)] }),
+      'waiting',
+    ],
+    [
+      'a mapping of an earlier boot, and CloudStack had plugged its volume of another size before',
+      world([mute()], {
+        mappings: [mappingTo(mute(), { bootId: 'earlier' })],
+        attachedHere: [{ id: OTHER, size: 6 * GIB }],
+      }),
+      'vdb by size',
     ],
     [
       'a new disk, beside a volume that is attached here and has its disk',
       world([vdc], {
         before: [mute()],
         mappings: [mappingTo(mute())],
-        attachedHere: [OTHER],
+        attachedHere: [coming(OTHER)],
       }),
       'vdc by size',
     ],
@@ -316,7 +348,7 @@ describe('two volumes whose ids begin alike show one serial', () => {
 
   it.each([
     ['mapped', { mappings: [mappingTo(disk({ name: 'vdz' }), { volumeId: ALIKE })] }],
-    ['attached', { attachedHere: [ALIKE] }],
+    ['attached', { attachedHere: [coming(ALIKE)] }],
   ])("so the only disk with it is nobody's while the other is %s here", (_, others) => {
     const answer = correlate(world([disk()], others));
     expect(answer).toMatchObject({ kind: 'refused', code: 'DEVICE_AMBIGUOUS' });
@@ -325,7 +357,7 @@ describe('two volumes whose ids begin alike show one serial', () => {
 
   it('a bus that shows the whole id tells them apart', () => {
     const whole = disk({ name: 'sdb', serial: VOLUME.replaceAll('-', ''), bus: 'virtio-scsi' });
-    const answer = correlate(world([whole], { attachedHere: [ALIKE] }));
+    const answer = correlate(world([whole], { attachedHere: [coming(ALIKE)] }));
     expect(answer).toMatchObject({ kind: 'found', device: { name: 'sdb' } });
   });
 });

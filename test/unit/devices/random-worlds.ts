@@ -133,8 +133,10 @@ function build(world: Drawn): RandomWorld {
     devices: truths.map(({ device }) => device),
     bootId: BOOT,
     mappings,
-    attachedHere: truths.flatMap(({ volumeId }, index) =>
-      disks[index]?.attached && disks[index].mapped === 'right' && !serials ? [volumeId] : [],
+    attachedHere: truths.flatMap(({ volumeId, device }, index) =>
+      disks[index]?.attached && disks[index].mapped === 'right' && !serials
+        ? [{ id: volumeId, size: index % 2 === 0 ? device.size : null }]
+        : [],
     ),
     events,
     submittedAt: SUBMIT,
@@ -270,23 +272,29 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
   // After a reboot it may be any disk of its size that was there before.
   if (rebooted && others.some(({ fresh, device }) => !fresh && isSizeOf(only.device.size, device.size)))
     return null;
-  return isContested(world) ? null : only.device;
+  return isContested(world, only, rebooted) ? null : only.device;
 }
 
 /**
  * Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk,
- * plugged again? Its size tells nothing: somebody may have resized the volume, and the guest or CloudStack not
- * know.
+ * plugged again? Its size tells nothing where it may just have come: somebody may have resized the volume, and
+ * the guest or CloudStack not know.
  */
-function isContested({ mappings, attachedHere, devices }: World): boolean {
+function isContested(
+  { mappings, attachedHere, devices }: World,
+  { device: { size: bytes } }: Truth,
+  rebooted: boolean,
+): boolean {
   const found = mappings
     .filter(({ devicePath, diskseq, bootId }) => {
       const there = devices.find(({ path }) => path === devicePath);
       return there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
     })
     .map(({ volumeId }) => volumeId);
-  const expected = [...mappings.map(({ volumeId }) => volumeId), ...attachedHere];
-  return expected.some((id) => id !== TARGET && !found.includes(id));
+  const sizes = new Map(attachedHere.map(({ id, size }) => [id, size]));
+  const expected = [...mappings.map(({ volumeId }) => volumeId), ...sizes.keys()];
+  const isOther = (id: string) => !rebooted && !isSizeOf(bytes, sizes.get(id) ?? null);
+  return expected.some((id) => id !== TARGET && !found.includes(id) && !isOther(id));
 }
 
 /** May a disk of so many bytes show what once was `size` bytes? */

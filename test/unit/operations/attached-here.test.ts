@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { absent, seen, unknown } from '~/server/model/evidence';
-import { attachedHere } from '~/server/operations/attached-here';
+import { attachedHere, pluggedBefore } from '~/server/operations/attached-here';
 import { APPLIANCE, device, OTHER_VM, seenVm, situation, VOLUME, volume } from './situations';
 
 const OTHER = '9b9d3c1e-0000-4000-8000-0000000000aa';
@@ -25,7 +25,9 @@ const parts = (
   },
 });
 
-const ids = (shown: Parameters<typeof parts>[0]) => attachedHere(parts(shown), mute, APPLIANCE);
+const idsOf = (found: Awaited<ReturnType<typeof attachedHere>>) => found.map(({ id }) => id);
+const ids = async (shown: Parameters<typeof parts>[0]) =>
+  idsOf(await attachedHere(parts(shown), mute, APPLIANCE, null));
 
 describe('which volumes a new disk without a serial may be', () => {
   it('what CloudStack lists, and what a failed attach has asked for while it is not shown', async () => {
@@ -39,15 +41,33 @@ describe('which volumes a new disk without a serial may be', () => {
 
   it('what is seen detached or attaching, while the job of an attach that was given up is open', async () => {
     const shown = seen(volume({ id: OTHER, vmId: null, state: 'Attaching' }), 0, 'cloudstack');
-    const found = await attachedHere(parts(shown, [OTHER]), mute, APPLIANCE);
-    expect(found).toEqual([VOLUME, OTHER]);
-    expect(await attachedHere(parts(shown), mute, APPLIANCE)).toEqual([VOLUME]);
+    const found = await attachedHere(parts(shown, [OTHER]), mute, APPLIANCE, null);
+    expect(idsOf(found)).toEqual([VOLUME, OTHER]);
+    expect(await ids(shown)).toEqual([VOLUME]);
   });
 
   it('is asked though the system’s own disk shows a serial: it proves nothing for others', async () => {
     const guest = { devices: [device({ name: 'vda', path: '/dev/vda', root: true }), ...mute.devices] };
     const shown = unknown('not shown', 0, 'cloudstack');
-    expect(await attachedHere(parts(shown), guest, APPLIANCE)).toEqual([VOLUME, OTHER]);
+    expect(idsOf(await attachedHere(parts(shown), guest, APPLIANCE, null))).toEqual([VOLUME, OTHER]);
+  });
+
+  it('the size counts of what was plugged before the attach was submitted, not of what came since', async () => {
+    const at = (time: string) => volume({ vmId: APPLIANCE, attached: `2026-11-29T${time}.000Z` });
+    const sizes = async (listed: ReturnType<typeof volume>, before: number | null, open: string[] = []) => {
+      const { cloud, ledger } = parts(absent('it has no such id', 0, 'cloudstack'), open);
+      const witnesses = { cloud: { ...cloud, listVolumes: async () => [listed] }, ledger };
+      return (await attachedHere(witnesses, mute, APPLIANCE, before)).map(({ size }) => size);
+    };
+    const size = volume({}).size;
+    // Attached at 12:00, submitted two minutes before it was asked: two management servers agree within 5.
+    const before = pluggedBefore(at('12:00:00'), 120_000);
+    expect(await sizes(at('11:52:59'), before)).toEqual([size]);
+    expect(await sizes(at('11:53:01'), before)).toEqual([null]);
+    expect(await sizes(volume({ vmId: APPLIANCE, attached: null }), before)).toEqual([null]);
+    expect(await sizes(at('11:52:59'), before, [VOLUME])).toEqual([null]);
+    expect(await sizes(at('11:52:59'), pluggedBefore(volume({ attached: null }), 0))).toEqual([null]);
+    expect(await sizes(at('11:52:59'), pluggedBefore(at('12:00:00'), null))).toEqual([null]);
   });
 
   it('nothing is asked where disks have serials', async () => {
@@ -55,6 +75,6 @@ describe('which volumes a new disk without a serial may be', () => {
     const cloud = { listVolumes: refuse, readVolume: refuse, readVm: refuse };
     const guest = { devices: [device({})] };
     const ledger = { listOperations: refuse, volumesStillComing: refuse };
-    expect(await attachedHere({ cloud, ledger }, guest, APPLIANCE)).toEqual([]);
+    expect(await attachedHere({ cloud, ledger }, guest, APPLIANCE, null)).toEqual([]);
   });
 });
