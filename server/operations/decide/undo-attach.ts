@@ -74,15 +74,20 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   if (volume.kind === 'absent') return done([]);
-  if (volume.kind === 'seen' && volume.value.vmId !== vmId) return doubtTheEffect(s, UNDO) ?? done([]);
+  // Before a call takes it away it is where our attach has left it, unless somebody has moved it since.
+  const isOld = () => (state.at === 'none' ? doubtTheRead(s, ATTACH, s.journal.mutation(ATTACH)) : null);
+  if (volume.kind === 'seen' && volume.value.vmId !== vmId)
+    return doubtTheEffect(s, UNDO) ?? isOld() ?? done([]);
   // The operation does not end while a list may still show the world before its job.
   const pause = doubtTheRead(s, UNDO, state);
   if (pause) return pause;
   if (volume.kind === 'unknown')
-    return done([`whether the volume is still attached here is not known: ${volume.why}`]);
+    return isOld() ?? done([`whether the volume is still attached here is not known: ${volume.why}`]);
   const ours = s.journal.madePlug ?? s.journal.failing?.plug ?? null;
-  if (ours !== null && !samePlug(ours, volume.value))
-    return done(['somebody has detached the volume and attached it again meanwhile, so it stays attached']);
+  if (ours !== null && !samePlug(ours, volume.value)) {
+    const left = 'somebody has detached the volume and attached it again meanwhile, so it stays attached';
+    return isOld() ?? done([left]);
+  }
   // The last look before the call has shown it elsewhere, or CloudStack has said that it is gone:
   // this one may be old.
   const isElsewhere = state.at === 'ended' && state.withheld === 'VOLUME_ATTACHED_ELSEWHERE';

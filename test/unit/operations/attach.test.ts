@@ -519,6 +519,25 @@ describe('an attach that cannot go on takes back what it did', () => {
     });
   });
 
+  it('looks again where it is shown otherwise than its own job has left it', () => {
+    const made: Step = ['attach-volume', 'finished', { job_id: 'j1', outcome: 'ok', attached_at: 'at noon' }];
+    const next = (volume: NonNullable<Facts['volume']>, elapsed = {}) =>
+      decideAttach(
+        situation('attach', here, {
+          steps: [intent, accepted, made, failing],
+          facts: { volume, gone: true },
+          elapsed,
+        }),
+      );
+    const settled = { 'contradiction:attach-volume:1': LIMITS.READ_SETTLE_MS + 1 };
+    const others = [{}, { vmId: OTHER_VM }, { vmId: APPLIANCE, attached: 'in the morning' }];
+    for (const shown of [...others.map((other) => seenVolume(other)), hidden()]) {
+      expect(next(shown)).toMatchObject({ do: 'back-off' });
+      expect(next(shown, settled)).toMatchObject({ do: 'fail', code: 'DEVICE_NOT_DETECTED' });
+    }
+    expect(next(seenVolume({ vmId: APPLIANCE, attached: 'at noon' }))).toMatchObject({ do: 'intend' });
+  });
+
   it('never detaches what somebody else has attached: no call of ours was taken', () => {
     const facts = { volume: attached, gone: true };
     for (const [settled, message] of [
