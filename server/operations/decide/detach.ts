@@ -91,7 +91,9 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   if (known.result.kind === 'absent') return cleanUp(s, goal, true);
   const volume = known.result.value;
   if (volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm))
-    return waitForPlug(s, volume) ?? doubtTheEffect(s, STEP) ?? cleanUp(s, goal, false);
+    return (
+      waitForPlug(s, volume) ?? doubtTheEffect(s, STEP) ?? refuseUnnamed(volume) ?? cleanUp(s, goal, false)
+    );
   if (state.at === 'ended' && state.withheld !== null)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
   const moved = movedMeanwhile(s, volume);
@@ -131,6 +133,17 @@ function waitForPlug(s: Situation, volume: CloudVolume): Action | null {
   if (volume.vmId !== null || s.journal.mutation(STEP).at !== 'none') return null;
   const mayCome = stateOf(volume).phase === 'moving' && !STAYING.includes(volume.state);
   return mayCome ? waitWhileBusy(s, volume, 'detach') : null;
+}
+
+/**
+ * Of a deleted volume CloudStack does not say on which VM it is, but still since when: a detach takes that
+ * away. null: it is on none.
+ */
+function refuseUnnamed({ id, vmId, state, attached }: CloudVolume): Action | null {
+  if (vmId !== null || attached === null || state !== 'Destroy') return null;
+  const { means } = stateOf({ state });
+  const message = `Volume ${id} ${means} (${state}), and still attached to a VM that CloudStack does not name, so it was not detached; once it is recovered, CloudStack names the VM`;
+  return giveUp('VOLUME_STATE', message, { volume_id: id, state });
 }
 
 /**

@@ -276,6 +276,24 @@ describe('DELETE_MODE=trash', () => {
   );
 });
 
+describe('a deleted volume whose VM CloudStack hides, because it is still attached', () => {
+  it.each([
+    ['detach', 'expunge'],
+    ['delete', 'expunge'],
+    ['delete', 'trash'],
+  ] as const)(
+    '%s (DELETE_MODE=%s): not said to be detached, and nothing is sent',
+    async (type, deleteMode) => {
+      const rig = await Rig.start({ policy: { deleteMode } });
+      const volume = await rig.volume({ vmId: rig.vm('Stopped'), state: 'Destroy' });
+      const operation = await rig.run(type, { volume_id: volume.id });
+      expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_STATE' });
+      expect(operation.error).toContain('still attached to a VM that CloudStack does not name');
+      expect(rig.calls).toEqual([]);
+    },
+  );
+});
+
 describe('waits', () => {
   it('a volume that migrates is waited for, with the reason, and the attach goes on', async () => {
     const rig = await Rig.start();
