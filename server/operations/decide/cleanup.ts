@@ -191,8 +191,7 @@ function stopVm(s: Situation<'cleanup'>): Action | null {
 function stopRunning(s: Situation<'cleanup'>, vmState: string, state: MutationState): Action | null {
   const { test_vm_id: vmId, force_clean: force } = s.operation.request;
   const phase = vmPhase(vmState);
-  if (phase === 'gone') return null;
-  if (phase === 'still') return doubtTheEffect(s, 'stop-vm');
+  if (phase === 'gone' || phase === 'still') return doubtTheEffect(s, 'stop-vm');
   const details = { vm_id: vmId, state: vmState };
   if (phase === 'moving') {
     if (s.elapsed('vm-moving') > LIMITS.VM_MOVING_DEADLINE_MS)

@@ -13,6 +13,7 @@ import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { inTheWay, inUseCode, inUseDetails, inUseMessage } from './permit';
 import { samePlug } from './permit-parts';
 import {
+  doubtDisk,
   doubtTheEffect,
   doubtTheRead,
   knownVolume,
@@ -186,7 +187,8 @@ function releaseDevice(s: Situation, goal: DetachGoal, volume: CloudVolume): Act
   const { use } = s.facts;
   if (!use) return { do: 'read-holders', volumeId: volume.id, ignored: ignoredUsers(s, goal) };
   if (inTheWay(use, ignoredUsers(s, goal)).length > 0) {
-    return giveUp(inUseCode(use), inUseMessage(volume.id, use), inUseDetails(volume.id, use));
+    const [code, message] = [inUseCode(use), inUseMessage(volume.id, use)];
+    return doubtDisk(s, 'read-holders', code, message) ?? giveUp(code, message, inUseDetails(volume.id, use));
   }
   if (use.holders.length > 0 && !s.journal.done('guard')) {
     return {

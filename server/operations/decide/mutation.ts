@@ -15,7 +15,7 @@ import type { EndedTry, MutationState, MutationStep } from '../journal';
 import { intentOf } from './intent';
 import { lookAgain } from './look-again';
 import { permit } from './permit';
-import { doubtOldPlug, doubtOldRun } from './volume';
+import { doubtDisk, doubtOldPlug, doubtOldRun } from './volume';
 
 type Intended = Extract<MutationState, { at: 'intended' }>;
 type Accepted = Extract<MutationState, { at: 'accepted' }>;
@@ -132,7 +132,8 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       return withhold({ text: answer.reason, settled: true });
     case 'refuse': {
       const plug = guards.volume?.kind === 'seen' ? doubtOldPlug(s, guards.volume.value) : null;
-      const old = plug ?? (answer.code === 'VM_NOT_STOPPED' ? doubtOldRun(s, step) : null);
+      const run = answer.code === 'VM_NOT_STOPPED' ? doubtOldRun(s, step) : null;
+      const old = plug ?? run ?? doubtDisk(s, step, answer.code, answer.message);
       if (old) return old;
       return withhold({
         text: answer.message,

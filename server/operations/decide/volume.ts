@@ -1,6 +1,7 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { classifyJobFailure, impliesEffect } from '../../cloudstack/errors';
 import { type StateCall, stateOf } from '../../cloudstack/volume-states';
+import type { ErrorCode } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Absent, absent, type Seen } from '../../model/evidence';
 import { type Action, type Done, done, giveUp } from '../action';
@@ -130,6 +131,15 @@ export function doubtOldRun(s: Situation, step: MutationStep): Action | null {
     reason: `job ${stopped.jobId} has stopped the VM, and CloudStack shows it running again`,
     forget: ['guards', 'volume', 'vm'],
   });
+}
+
+/**
+ * Which disk of this guest is the volume's is not known, and one that may be it is in use: a list of another
+ * management server may be old, and a serial not read yet. null: it stays unknown.
+ */
+export function doubtDisk(s: Situation, step: string, code: ErrorCode, reason: string): Action | null {
+  if (code !== 'DEVICE_NOT_IDENTIFIED') return null;
+  return lookAgain(s, { name: 'unidentified', step, reason, forget: ['guards', 'volume', 'use'] });
 }
 
 /** True when CloudStack reported success, reported nothing, or reported an error that implies the effect. */

@@ -694,6 +694,36 @@ describe('a cleanup decides', () => {
     });
   });
 
+  it.each(['Stopped', 'Destroyed'])(
+    'that one look at a VM which is %s proves no stop whose end CloudStack has not told',
+    (state) => {
+      const stopped = (elapsed: Record<string, number>) =>
+        decideCleanup(
+          situation(
+            'cleanup',
+            { ...request, force_clean: true },
+            {
+              steps: [
+                ['stop-vm', 'intent', { job_id: 's', vm_id: OTHER_VM }],
+                ['stop-vm', 'finished', { job_id: 's', outcome: 'unknown' }],
+              ],
+              facts: {
+                volume: seenVolume({ vmId: OTHER_VM, deviceId: 1 }),
+                mapping: rowOf(null),
+                vm: seenVm({ state }),
+              },
+              elapsed,
+            },
+          ),
+        );
+      expect(stopped({})).toMatchObject({ do: 'back-off', step: 'stop-vm' });
+      expect(stopped({ 'unconfirmed:stop-vm:1': LIMITS.READ_SETTLE_MS + 1 })).toMatchObject({
+        do: 'intend',
+        step: 'detach-volume',
+      });
+    },
+  );
+
   it('that a key which may not expunge destroys, once', () => {
     const denied = { code: 531, text: 'You have no permission for expunging of VMs' };
     expect(removal(denied, { vm: seenVm() })).toMatchObject({ do: 'intend', data: { expunge: false } });

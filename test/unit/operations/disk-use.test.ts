@@ -374,6 +374,22 @@ describe('a disk that is not identified', () => {
       expect(rig.calls).toEqual(['detachVolume']);
     });
 
+    it.each(['decision', 'send'])(
+      'a list that shows nothing for a moment, at the look of the %s, is asked again',
+      async (which) => {
+        const { rig, other } = await replaced(true);
+        const { listVolumes } = rig.cloud;
+        rig.guest.hold(other.id, [MOUNT]);
+        let lists = 0;
+        rig.cloud.listVolumes = async (filter) => {
+          lists += 1;
+          return lists === (which === 'decision' ? 1 : 2) ? [] : listVolumes.call(rig.cloud, filter);
+        };
+        await rig.run('detach', { volume_id: NEW_ID });
+        expect(rig.calls).toEqual(['detachVolume']);
+      },
+    );
+
     it.each(['shows the old id', 'shows nothing'])('a list that %s tells nothing', async (what) => {
       const { rig, other } = await replaced(true);
       const { listVolumes } = rig.cloud;
