@@ -1,4 +1,5 @@
 import { DaemonError } from '../core/errors';
+import { LIMITS } from '../core/limits';
 import { absent, type Evidence, unknown } from '../model/evidence';
 import type { Ledger } from '../model/ledger';
 import type { Cloud, CloudSnapshot, CloudVm, CloudVolume } from './cloud';
@@ -30,6 +31,23 @@ export async function knowOwnDelete(
   const [last] = await ledger.listOperations({ volumeId, type: 'delete', status: 'completed', limit: 1 });
   if (!last || last.response?.recoverable === true) return shown;
   return absent(`operation ${last.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
+}
+
+/**
+ * The same of a snapshot, which never comes back: also one that such a delete has found gone. Of the newest
+ * LIMITS.LIST_MAX deletes. Throws DATABASE_UNAVAILABLE.
+ */
+export async function knowOwnSnapshotDelete(
+  ledger: Pick<Ledger, 'listOperations'>,
+  snapshotId: string,
+  shown: Evidence<CloudSnapshot>,
+): Promise<Evidence<CloudSnapshot>> {
+  if (shown.kind !== 'unknown') return shown;
+  const filter = { type: 'delete-snapshot', status: 'completed', limit: LIMITS.LIST_MAX } as const;
+  const deletes = await ledger.listOperations(filter);
+  const ours = deletes.find(({ request }) => 'snapshot_id' in request && request.snapshot_id === snapshotId);
+  if (!ours) return shown;
+  return absent(`operation ${ours.id} has deleted it, and CloudStack does not show it`, shown.at, shown.by);
 }
 
 /** A snapshot by its id, as `lookUpVolume` a volume. Throws CloudError. */

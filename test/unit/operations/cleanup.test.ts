@@ -614,6 +614,26 @@ describe('cleanup of a test VM', () => {
     },
   );
 
+  it('repeated after its VM was expunged says that it is deleted; one that was only destroyed may be back', async () => {
+    for (const [account, isProven] of [
+      ['root', true],
+      ['plain', false],
+    ] as const) {
+      const rig = await Rig.start(account === 'plain' ? { model: { account } } : {});
+      const vmId = rig.vm('Stopped', account === 'plain' ? { account } : {});
+      const volume = await rig.volume({ vmId });
+      const request = cleanup(rig, volume.id, vmId, { delete_vm: true });
+      const first = await rig.run('cleanup', request);
+      expect(first.response).toMatchObject({ vm_deleted: true });
+      rig.hide(vmId);
+      const again = await rig.run('cleanup', request);
+      expect(again, account).toMatchObject({ status: 'completed', response: { vm_deleted: isProven } });
+      expect(String(again.response?.message)).toContain(
+        isProven ? 'the VM was already gone' : 'the VM was kept, because it is not visible',
+      );
+    }
+  });
+
   it('a key that may not expunge destroys, and says so', async () => {
     const rig = await Rig.start({ model: { account: 'plain' } });
     const vmId = rig.vm('Stopped', { account: 'plain' });

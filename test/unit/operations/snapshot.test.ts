@@ -314,6 +314,21 @@ describe('the delete of a snapshot', () => {
     expect(snapshots(the)).toMatchObject([{ id: snapshotId, state: 'BackedUp' }]);
   });
 
+  it('that was done before is known by our own record: a second one, and a revert, find it gone', async () => {
+    const the = await world();
+    const [snapshotId, other] = [await taken(the), await taken(the)];
+    await the.rig.run('delete-snapshot', { snapshot_id: snapshotId });
+    const again = await the.rig.run('delete-snapshot', { snapshot_id: snapshotId });
+    expect(again.response?.message).toContain('already absent');
+    const revert = await the.rig.run('revert', { volume_id: the.volume.id, snapshot_id: snapshotId });
+    expect(revert).toMatchObject({ errorCode: 'SNAPSHOT_NOT_FOUND' });
+    the.rig.hide(other);
+    expect(await the.rig.run('delete-snapshot', { snapshot_id: other })).toMatchObject({
+      errorCode: 'SNAPSHOT_NOT_VISIBLE',
+    });
+    expect(the.rig.calls.filter((name) => name !== 'createSnapshot')).toEqual(['deleteSnapshot']);
+  });
+
   it('of one that is not shown concludes nothing; one that never was is absent', async () => {
     const the = await world();
     const snapshotId = await taken(the);
