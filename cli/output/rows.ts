@@ -86,10 +86,18 @@ function isMet<T>({ column, operator, value, amount }: Condition<Column<T>>, row
   const given = amountOf(column, row);
   if (isNone(value)) return isAbsent(given) === (operator === '=');
   if (isAbsent(given)) return operator === '!=';
-  if (typeof given === 'number') return holds(given - (amount ?? Number(value)), operator);
+  if (typeof given === 'number') return holds(given - (amount ?? numberIn(value, column)), operator);
   // The order of numbers within names says that web-1 and web-01 are level: they are not the same.
   if (operator === '=' || operator === '!=') return (text === value) === (operator === '=');
   return holds(compare(text, value, false), operator);
+}
+
+/** Only its rows tell that a column is one of plain numbers. */
+function numberIn(value: string, { name }: NamedColumn): number {
+  const number = Number(value);
+  if (Number.isNaN(number))
+    throw new UsageError(`--filter ${name}: ${JSON.stringify(value)} is not a number`);
+  return number;
 }
 
 /** How `--filter` says that a value is absent. */

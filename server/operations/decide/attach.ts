@@ -278,8 +278,8 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
   // The guards of a call of ours that left have asked.
-  const doubt = s.journal.wasAccepted(STEP) ? doubtTheEffect(s, STEP) : leaveToNeighbour(s, goal.vmId);
-  if (doubt) return doubt;
+  const first = s.journal.wasAccepted(STEP) ? doubtTheEffect(s, STEP) : leaveToNeighbour(s, goal.vmId);
+  if (first) return first;
   return {
     do: 'record',
     step: 'map',

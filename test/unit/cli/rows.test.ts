@@ -56,6 +56,11 @@ it.each([
 });
 
 describe('--filter', () => {
+  it('a word compared with a column of numbers is a mistake, not an empty list', () => {
+    for (const filter of ['attempt>abc', 'attempt=1x'])
+      expect(() => ids({ filter }), filter).toThrow(/--filter attempt: "(abc|1x)" is not a number/);
+  });
+
   it.each([
     ['id=VDB', 'vdb'],
     ['size~gi', 'vdb vda'],
