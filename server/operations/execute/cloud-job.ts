@@ -2,7 +2,7 @@ import { jobPollDelayMs } from '../../cloudstack/polling';
 import { type Clock, sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { DeviceEvent } from '../../devices/device';
-import type { JsonObject, Operation } from '../../model/operation';
+import type { JournalEntry, JsonObject, Operation } from '../../model/operation';
 import type { Action } from '../action';
 import { type MutationStep, plugEntry } from '../journal';
 import { askForJob, stillBusy } from './open-jobs';
@@ -77,7 +77,7 @@ async function pollUntilEnded(
     // A job that runs has its time once, however often the wait for it was begun anew. One that is denied was
     // perhaps asked for too late: then the volume tells.
     const isRunning = typeof job !== 'string' && accepted !== null;
-    const elapsedMs = isRunning ? ageOf(run, accepted) : clock.monotonic() - begun;
+    const elapsedMs = isRunning ? runningForMs(run, accepted) : clock.monotonic() - begun;
     if (elapsedMs > LIMITS.JOB_DEADLINE_MS) {
       return run.giveUp(
         'STEP_DEADLINE',
@@ -87,6 +87,16 @@ async function pollUntilEnded(
     await pause();
   }
   return null;
+}
+
+/**
+ * After a restart a wall clock has to tell: ours, unless CloudStack's contradicts it. That of a VM that was
+ * just booted may be hours ahead, and a job that runs would be given up at once.
+ */
+function runningForMs(run: RunContext, accepted: JournalEntry): number {
+  const ageMs = ageOf(run, accepted);
+  if (run.writtenMonotonic(accepted) !== null) return ageMs;
+  return Math.min(ageMs, ageMs + (run.parts.cloud.clockSkewMs() ?? 0));
 }
 
 /** Journals and logs a reason when it is another than the last. */

@@ -163,6 +163,19 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
   });
+
+  it('also where the clock of this machine is not set yet when it begins again: the job’s hour is CloudStack’s', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(SECOND_MS);
+    rig.clock.set(2 * LIMITS.JOB_DEADLINE_MS);
+    rig.cloud.skewMs = -2 * LIMITS.JOB_DEADLINE_MS;
+    await rig.restart(5 * SECOND_MS);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
 });
 
 /** An hour and more, so that the operation ends by its deadline and leaves an open job. */
