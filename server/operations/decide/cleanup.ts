@@ -77,6 +77,9 @@ function leftByRemoval(s: Situation<'cleanup'>): Action | Done<string[]> | null 
   const { volume_id: volumeId, test_vm_id: vmId, oma_vm_id: here } = s.operation.request;
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
+  const isElsewhere = volume.kind === 'seen' && volume.value.vmId !== here;
+  const old = isElsewhere ? doubtTheRead(s, 'attach-volume', s.journal.mutation('attach-volume')) : null;
+  if (old) return old;
   const left = [whereLeft(volumeId, volume, here)];
   if (removal.at === 'intended' || removal.at === 'accepted') left.push(`VM ${vmId} may still be deleted`);
   if (removal.at === 'ended' && removal.outcome === 'ok') left.push(`VM ${vmId} was deleted`);

@@ -756,13 +756,15 @@ describe('a cleanup decides', () => {
       'failing',
       { code: 'STEP_DEADLINE', message: 'late', details: {}, cancelled: false },
     ];
-    const ends = (...steps: Step[]) =>
+    const shown = (volume: Facts['volume'], steps: Step[], elapsed = {}) =>
       decideCleanup(
         situation('cleanup', request, {
           steps: [...attached, ...steps, failing],
-          facts: { volume: seenVolume({ vmId: APPLIANCE, deviceId: 2 }) },
+          facts: { ...(volume && { volume }) },
+          elapsed,
         }),
       );
+    const ends = (...steps: Step[]) => shown(seenVolume({ vmId: APPLIANCE, deviceId: 2 }), steps);
     const open: Step = ['destroy-vm', 'intent', { job_id: 'r' }];
     const stays = expect.stringContaining('stays attached');
     for (const steps of [[open], [open, ['destroy-vm', 'accepted', { job_id: 'r' }] as Step]])
@@ -775,6 +777,16 @@ describe('a cleanup decides', () => {
       response: { left: [stays] },
     });
     expect(ends()).toMatchObject({ do: 'fail', response: { left: [stays] } });
+    expect(shown(seenVolume(), []), 'the look may be older than the attach').toMatchObject({
+      do: 'back-off',
+      forget: expect.arrayContaining(['volume']),
+    });
+    expect(
+      shown(seenVolume(), [], { 'contradiction:attach-volume:1': LIMITS.READ_SETTLE_MS + 1 }),
+    ).toMatchObject({
+      do: 'fail',
+      response: { left: [expect.stringContaining('is not attached to this appliance any more')] },
+    });
   });
 
   it('nothing about the VM before the appliance is seen in a state in which it takes the disk', () => {

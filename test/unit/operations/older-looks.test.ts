@@ -3,6 +3,7 @@ import { LIMITS } from '~/server/core/limits';
 import { absent } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
 import { cleanup, GIB, Rig, SECOND_MS } from './rig';
+import { MOUNT } from './situations';
 
 describe('a look that is older than what another operation has done a moment ago', () => {
   type Look = Awaited<ReturnType<Rig['cloud']['readVolume']>>;
@@ -87,6 +88,20 @@ describe('a look that is older than what another operation has done a moment ago
     showOld(rig, volumeId, absent('entity does not exist', rig.clock.now(), 'cloudstack'));
     expect(await rig.run('delete', { volume_id: volumeId })).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['createVolume', 'deleteVolume']);
+  });
+
+  it('the undo of an attach says that the volume stays attached, also where a look shows it as before', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const old = await rig.cloud.readVolume(id);
+    rig.guest.hold(id, [MOUNT]);
+    rig.domain.events.onEntry(({ state }) => {
+      if (state === 'failing') showOld(rig, id, old);
+    });
+    const operation = await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
+    expect(operation.error).toContain('so the volume stays attached');
+    expect(rig.calls).toEqual(['attachVolume']);
   });
 
   it('detach: its job does not say how it ended, and the volume is shown as before its attach', async () => {
