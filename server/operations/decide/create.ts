@@ -8,7 +8,7 @@ import type { Offer, Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
 import { failureCode, failureMessage, follow, intend, tryAgainOrGiveUp } from './mutation';
-import { doubtTheRead, knownVolume } from './volume';
+import { doubtTheEffect, doubtTheRead, knownVolume } from './volume';
 
 const STEP = 'create-volume';
 
@@ -42,7 +42,12 @@ export function decideCreate(s: Situation<'create'>): Action {
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (known.result.kind === 'absent') return withoutVolume(s, end);
-  return misnamed(s, known.result.value, end.jobId) ?? finish(s, known.result.value, end.tries, checked);
+  // Its row is older than the job, so one look says nothing of a job that has failed.
+  return (
+    misnamed(s, known.result.value, end.jobId) ??
+    doubtTheEffect(s, STEP) ??
+    finish(s, known.result.value, end, checked)
+  );
 }
 
 /** Tries again, or ends; an end says what an earlier try whose answer was lost may have left behind. */
@@ -195,7 +200,7 @@ export function ownerIn({ owner }: JsonObject): CloudOwner | null {
   };
 }
 
-function finish(s: Situation<'create'>, volume: CloudVolume, tries: number, checked: JsonObject): Action {
+function finish(s: Situation<'create'>, volume: CloudVolume, end: EndedTry, checked: JsonObject): Action {
   const { phase, means } = stateOf(volume);
   const { size: wanted } = s.operation.request;
   if (volume.size !== null && volume.size < wanted) {
@@ -208,16 +213,16 @@ function finish(s: Situation<'create'>, volume: CloudVolume, tries: number, chec
   }
   if (phase === 'rest') {
     // A try that was sent may have made a volume although its job is lost.
-    const sentTwice = tries > 1 || s.journal.mayHaveDoubled(STEP);
+    const sentTwice = end.tries > 1 || s.journal.mayHaveDoubled(STEP);
     const { unclaimed } = s.facts;
     if (sentTwice && !unclaimed) return { do: 'find-unclaimed', volumeId: volume.id };
     return complete(s, volume, unclaimed ?? [], checked);
   }
   if (phase === 'leaving' || s.elapsed('settle') > LIMITS.VOLUME_BUSY_DEADLINE_MS) {
-    return giveUp('STEP_DEADLINE', `The new volume ${volume.id} ${means} (${volume.state})`, {
-      volume_id: volume.id,
-      state: volume.state,
-    });
+    const found = `The new volume ${volume.id} ${means} (${volume.state})`;
+    const details = { volume_id: volume.id, state: volume.state };
+    if (end.outcome !== 'failed') return giveUp('STEP_DEADLINE', found, details);
+    return giveUp(failureCode(end), `${failureMessage(end, 'volume creation')}. ${found}`, details);
   }
   return {
     do: 'pause',

@@ -335,7 +335,7 @@ describe('create decides', () => {
     expect(following(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({ data: { code: 'CLOUDSTACK_QUOTA' } });
   });
 
-  it('reports the real size, and takes a volume in place for success even when the job says failed', () => {
+  it('reports the real size, and takes a volume that stays in place for success even when the job says failed', () => {
     const failed: Step = [
       'create-volume',
       'finished',
@@ -348,9 +348,22 @@ describe('create decides', () => {
       failed,
     ];
     const facts = { volume: seenVolume({ state: 'Allocated', size: 2 * GIB }) };
-    expect(decideCreate(situation('create', request, { steps, facts }))).toMatchObject({
+    const looked = (ms: number, seen: Facts = facts) =>
+      decideCreate(
+        situation('create', request, {
+          steps,
+          facts: seen,
+          elapsed: { 'unconfirmed:create-volume:1': ms },
+        }),
+      );
+    // CloudStack destroys the row after the job has failed.
+    expect(looked(0)).toMatchObject({ do: 'back-off', forget: expect.arrayContaining(['volume']) });
+    expect(looked(LIMITS.READ_SETTLE_MS + 1)).toMatchObject({
       do: 'complete',
       response: { volume_id: VOLUME, size: 2 * GIB, size_requested: GIB + 1 },
+    });
+    expect(looked(LIMITS.READ_SETTLE_MS + 1, { volume: seenVolume({ state: 'Destroy' }) })).toMatchObject({
+      data: { code: 'CLOUDSTACK_JOB_FAILED', message: expect.stringContaining('API error 530: x') },
     });
   });
 
