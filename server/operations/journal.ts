@@ -150,6 +150,11 @@ export class Journal {
     return this.hasEffect || isOpen || this.done('map') !== null || this.done('unmap') !== null;
   }
 
+  /** True when the answer to a call was lost, and it was refused or withheld when it was to be sent again. */
+  get hasLostAnswer(): boolean {
+    return this.entries.some(({ state, data }) => state === 'refused' && data.resent === true);
+  }
+
   /** The data of the latest intent of this step; null when there is none. */
   intent(step: MutationStep): JsonObject | null {
     return this.last(step, 'intent')?.data ?? null;

@@ -108,7 +108,8 @@ function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended
  */
 function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
   const withhold = (why: JsonObject): Action => withheld(step, jobId, resent ? { ...why, resent } : why);
-  if (isCancelled(s)) return withhold({ text: `cancelled before it was sent${resent ? ' again' : ''}` });
+  const again = resent ? ' again' : '';
+  if (isCancelled(s)) return withhold({ text: `cancelled before it was sent${again}` });
   const { guards } = s.facts;
   if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
   const intent = intentOf(s.journal.intent(step), s.journal.wasAccepted(step));
@@ -123,7 +124,7 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
       const patience = isHidden ? `${patienceMs / 1000} s` : `${patienceMs / 60_000} minutes`;
       if (s.elapsed(`${isHidden ? 'not-shown' : 'not-now'}:${jobId}`) > patienceMs)
         return withhold({
-          text: `nothing was sent within ${patience}: ${answer.reason}`,
+          text: `nothing was sent${again} within ${patience}: ${answer.reason}`,
           withheld: answer.code,
         });
       return { do: 'back-off', step, reason: answer.reason, forget: ['guards', 'volume', 'vm'] };

@@ -31,11 +31,15 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
   const { why } = volume;
   const again = lookAgain(s, { name: 'not-visible', step: 'read-volume', reason: why, forget: ['volume'] });
   if (again) return again;
-  const left = s.journal.hasEffect
-    ? 'so it is not known what the calls that CloudStack has taken have done'
-    : 'so nothing was concluded and nothing changed';
-  const message = `Volume ${volumeId} is not visible to this key, ${left}: ${why}`;
+  const message = `Volume ${volumeId} is not visible to this key, so ${whatIsLeft(s)}: ${why}`;
   return giveUp('VOLUME_NOT_VISIBLE', message, { volume_id: volumeId });
+}
+
+function whatIsLeft({ journal }: Situation): string {
+  if (journal.hasEffect) return 'it is not known what the calls that CloudStack has taken have done';
+  return journal.hasLostAnswer
+    ? 'it is not known what the call has done whose answer was lost; nothing was sent again'
+    : 'nothing was concluded and nothing changed';
 }
 
 /** As knownVolume; a volume that is proven to be gone ends the operation with VOLUME_NOT_FOUND. */

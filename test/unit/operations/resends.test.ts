@@ -163,6 +163,16 @@ describe('a call that was lost is not sent again into another world', () => {
     expect(rig.calls).toEqual(['attachVolume']);
   });
 
+  it('attach of a volume that goes out of sight meanwhile: it is not said that nothing has changed', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    rig.loseThen('attachVolume', () => rig.hide(id));
+    const operation = await rig.run('attach', { volume_id: id, vm_id: rig.vm('Running') });
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'VOLUME_NOT_VISIBLE' });
+    expect(operation.error).toContain('it is not known what the call has done whose answer was lost');
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
   it('attach-root: meanwhile the VM was started', async () => {
     const rig = await Rig.start();
     const [volume, to] = [await rig.volume(), rig.vm('Stopped')];
