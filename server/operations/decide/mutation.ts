@@ -181,14 +181,16 @@ export function cancelled(s: Pick<Situation, 'operation' | 'journal'>): Action |
   return isCancelled(s) && !s.journal.hasChanged ? endCancelled(s) : null;
 }
 
-function endCancelled(s: Pick<Situation, 'operation'>): Action {
+function endCancelled(s: Pick<Situation, 'operation' | 'journal'>): Action {
+  const unknown =
+    'Cancelled on request; whether the call whose answer was lost has done anything is not known';
   return {
     do: 'record',
     step: 'operation',
     state: 'failing',
     data: {
       code: 'CANCELLED',
-      message: CANCELLED_UNCHANGED,
+      message: s.journal.hasLostAnswer ? unknown : CANCELLED_UNCHANGED,
       details: {},
       cancelled: true,
       ...callerNames(s.operation.cancelRequestedBy),

@@ -251,3 +251,25 @@ describe('a call that has never left, because the database with its credentials 
     },
   );
 });
+
+describe('an operation that is cancelled after the answer to its call was lost', () => {
+  it.each([
+    [
+      'and before it is asked for again',
+      'whether the call whose answer was lost has done anything is not known',
+    ],
+    ['of a call that never left', 'before anything was changed'],
+  ])('%s', async (story, words) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const isLost = story.startsWith('and');
+    if (isLost) rig.model.faults.add({ command: 'attachVolume', kind: 'fail-before-effect' });
+    else rig.model.conditions.add({ kind: 'database-away' });
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.vm('Running') });
+    if (isLost) await rig.untilSent('attachVolume');
+    await rig.during(rig.domain.operations.cancel(operation));
+    const ended = await rig.ended(operation);
+    expect(ended).toMatchObject({ status: 'cancelled', error: expect.stringContaining(words) });
+    expect(rig.calls).toEqual(isLost ? ['attachVolume'] : []);
+  });
+});
