@@ -84,7 +84,8 @@ ${rows.join('\n')}
 With \`DELETE_MODE=trash\` a delete leaves the volume in \`Destroy\`, and \`POST /api/v1/volumes/{id}/recover\` brings it back until CloudStack expunges it
 (\`storage.cleanup.delay\`, a day by default). A volume without content (\`Allocated\`, \`Uploaded\`, an upload that failed, \`Expunging\`) is not kept: it is expunged. A user's key may recover
 only where \`allow.user.expunge.recover.volume\` is set (\`allowuserexpungerecovervolume\` of listCapabilities). \`Destroy\` is also what an expunge leaves behind that
-failed half-way: look at the content of a volume that was not deleted with \`DELETE_MODE=trash\` before you use it again.
+failed half-way: look at the content of a volume that was not deleted with \`DELETE_MODE=trash\` before you use it again. CloudStack hides the VM of a volume in \`Destroy\`: one that it shows
+as attached since some time is neither detached nor deleted (\`VOLUME_STATE\`); recover it to see its VM.
 `;
 }
 
