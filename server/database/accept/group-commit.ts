@@ -4,6 +4,7 @@ import { LIMITS } from '../../core/limits';
 import { type Epoch, isSameEpoch } from '../../model/ledger';
 import type { Accepted, NewOperation } from '../../model/ledger-writes';
 import { isTooLarge } from '../connection/cluster-nodes';
+import { isOfRow } from '../connection/faults';
 
 /** What became of one request of a group. */
 export type Answer = Accepted | DaemonError;
@@ -73,6 +74,7 @@ export class GroupCommit {
 function concernsAll(error: unknown): boolean {
   return (
     error instanceof DaemonError &&
-    (error.code === 'LEASE_LOST' || (error.code === 'DATABASE_UNAVAILABLE' && !isTooLarge(error)))
+    (error.code === 'LEASE_LOST' ||
+      (error.code === 'DATABASE_UNAVAILABLE' && !isTooLarge(error) && !isOfRow(error)))
   );
 }

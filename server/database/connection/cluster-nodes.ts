@@ -99,8 +99,7 @@ export class ClusterNodes {
 }
 
 /**
- * What every node would say: of the account and its rights, the schema, a statement that is too large or that
- * a trigger refuses. Whatever else a node may refuse is an open set (disks, tables, read-only modes,
+ * What every node would say: of the account and its rights, the schema, a statement that is too large. Whatever else a node may refuse is an open set (disks, tables, read-only modes,
  * clusters, the next version's inventions), and another node may do it.
  */
 const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
@@ -112,17 +111,11 @@ const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
   1143, // no right to the column
   1146, // no such table
   1153, // larger than max_allowed_packet
-  1217, // a row of another program refers to it
   1227, // no such privilege
-  1364, // a column of another program has no default
   1370, // no right to a routine
-  1451, // a row of another program refers to it
-  1644, // SIGNAL of a trigger
   1698, // access denied
   1820, // the password must be changed
   1862, // the password has expired
-  3819, // CHECK of another program
-  4025, // CHECK of another program
 ]);
 /** Galera has several numbers for it. */
 const TOO_LARGE = /write ?set size|message too long/i;

@@ -10,13 +10,14 @@ import { remedyFor, remedyForCode } from './remedies';
  * - `away`: the server cannot be reached, or refuses to work for now; it comes back by itself or by an
  *   administrator
  * - `duplicate`, `no-parent`: a unique key, a foreign key
- * - `other`: the statement or its values are wrong: a mistake of this program, or an error that is no
- *   database's
+ * - `refused`: the server works and does not take this row: a constraint, a column or a trigger. Ours fit what
+ *   we write, so somebody has changed them; who mends that has the row written
+ * - `other`: the statement is wrong: a mistake of this program, or an error that is no database's
  *
  * What a server may refuse is an open set (rights, quotas, locked accounts, read-only modes, clusters, disks,
- * triggers, and the next version's inventions). So the list is of what is ours, and the rest is `away`.
+ * and the next version's inventions). So the list is of what is known, and the rest is `away`.
  */
-export type Fault = 'rolled-back' | 'lost' | 'away' | 'duplicate' | 'no-parent' | 'other';
+export type Fault = 'rolled-back' | 'lost' | 'away' | 'duplicate' | 'no-parent' | 'refused' | 'other';
 
 /** Numbers of MySQL 8 and MariaDB 10.6+ (their error references); mysql2 has names for only some of them. */
 const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
@@ -36,16 +37,18 @@ const BY_NUMBER: ReadonlyMap<number, Fault> = new Map<number, Fault>([
   [3169, 'lost'], // session was killed (MySQL)
   [4031, 'lost'], // disconnected because of inactivity (MySQL)
   [1064, 'other'], // syntax
-  [1366, 'other'], // a value that the column cannot hold
-  // Constraints of other programs: ours cascade, and we make no CHECK.
-  [1217, 'away'],
-  [1451, 'away'], // their rows refer to ours
-  [3819, 'away'], // CHECK (MySQL)
-  [4025, 'away'], // CHECK (MariaDB)
+  [1265, 'refused'], // a word that the ENUM has not
+  [1364, 'refused'], // a column of another program has no default
+  [1366, 'refused'], // a value that the column cannot hold
+  [1644, 'refused'], // SIGNAL of a trigger
+  [3819, 'refused'], // CHECK (MySQL)
 ]);
 
-/** Classes of SQLSTATE that are about the statement: numbers of columns, values, constraints. */
-const OUR_CLASSES: readonly string[] = ['21', '22', '23'];
+/**
+ * Classes of SQLSTATE that are about what is written: numbers of columns, values, constraints, and what a
+ * trigger signals without a class of its own.
+ */
+const CLASSES_OF_ROWS: readonly string[] = ['21', '22', '23', '45'];
 
 const BY_CODE: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ['PROTOCOL_CONNECTION_LOST', 'lost'],
@@ -103,19 +106,16 @@ export function isDuplicate(error: unknown): boolean {
   return faultOf(error) === 'duplicate';
 }
 
-/**
- * A subquery found nothing for a column that must not be NULL (1048): how a statement refuses its
- * transaction.
- */
-export function isLeftOut(error: unknown): boolean {
-  return error instanceof Error && 'errno' in error && error.errno === 1048;
+/** The server works, and has refused a row: others may be taken. */
+export function isOfRow(error: unknown): boolean {
+  const fault = faultOf(error);
+  return fault === 'refused' || fault === 'duplicate' || fault === 'no-parent';
 }
 
 /** The same error as the domain knows it. Errors of ours and programming errors pass unchanged. */
 export function translate(error: unknown): unknown {
   if (error instanceof DaemonError) return error;
-  const fault = faultOf(error);
-  return fault === 'lost' || fault === 'away' || fault === 'rolled-back' ? unavailable(error) : error;
+  return faultOf(error) === 'other' ? error : unavailable(error);
 }
 
 /**
@@ -124,7 +124,8 @@ export function translate(error: unknown): unknown {
  */
 export function unavailable(error: unknown): DaemonError {
   if (error instanceof DaemonError) return error;
-  return new DaemonError('DATABASE_UNAVAILABLE', `The database is away: ${reasonOf(error)}`, {
+  const what = isOfRow(error) ? 'The database refuses a row' : 'The database is away';
+  return new DaemonError('DATABASE_UNAVAILABLE', `${what}: ${reasonOf(error)}`, {
     cause: error,
     retryAfterSeconds: 2,
   });
@@ -179,7 +180,7 @@ interface Answer {
 }
 
 function faultOfAnswer({ number, sqlState }: Answer): Fault {
-  return BY_NUMBER.get(number) ?? (OUR_CLASSES.includes(sqlState.slice(0, 2)) ? 'other' : 'away');
+  return BY_NUMBER.get(number) ?? (CLASSES_OF_ROWS.includes(sqlState.slice(0, 2)) ? 'refused' : 'away');
 }
 
 /** The error packet of the server, or null: errors of the system have negative numbers or none. */

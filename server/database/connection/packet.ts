@@ -1,7 +1,7 @@
 import type { CompiledQuery, MysqlPoolConnection } from 'kysely';
 import { z } from 'zod';
 import type { Logger } from '../../core/log/logger';
-import { errorNumber, faultOf, isLeftOut } from './faults';
+import { errorNumber, faultOf } from './faults';
 import type { Lane } from './lane';
 import { pauseAfterLockWait } from './lock-pause';
 
@@ -82,8 +82,7 @@ async function send(
  */
 function isRefusal(error: unknown): boolean {
   const fault = faultOf(error);
-  if (fault === 'away') return errorNumber(error) !== null;
-  return fault === 'other' && !isLeftOut(error);
+  return (fault === 'away' && errorNumber(error) !== null) || fault === 'other';
 }
 
 function connect(lane: Lane): Promise<MysqlPoolConnection> {

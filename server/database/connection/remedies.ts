@@ -17,6 +17,8 @@ const NO_DEFAULT =
   'another program has added this column: give it a default value, or let it be NULL (ALTER TABLE … ALTER COLUMN … SET DEFAULT …)';
 const TRIGGER =
   'a trigger of another program met a row that its table has already: mend or drop it (SHOW TRIGGERS)';
+const ROW =
+  'a trigger of another program, or a column that it has changed, does not take this row (SHOW TRIGGERS, SHOW CREATE TABLE): mend or drop it';
 const LOCKED = 'another session holds a lock: SHOW FULL PROCESSLIST and SHOW ENGINE INNODB STATUS tell which';
 const REFERENCED =
   'a foreign key of another program refers to this row: delete its rows, or let the key say ON DELETE CASCADE';
@@ -62,6 +64,15 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [1062, TRIGGER],
   [1586, TRIGGER],
   [1364, NO_DEFAULT],
+  [1048, ROW],
+  [1136, ROW],
+  [1264, ROW],
+  [1265, ROW],
+  [1292, ROW],
+  [1366, ROW],
+  [1406, ROW],
+  [1452, ROW],
+  [1644, ROW],
   [1205, LOCKED],
   [1217, REFERENCED],
   [1451, REFERENCED],

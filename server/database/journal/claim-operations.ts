@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch } from '../../model/ledger';
 import type { Claimed } from '../../model/ledger-writes';
 import { type JournalEntry, OPERATION_STATUSES, type Operation } from '../../model/operation';
-import { isDuplicate } from '../connection/faults';
+import { isDuplicate, isOfRow } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
 import { toEntry, toOperation } from '../rows';
@@ -79,8 +79,33 @@ async function claimAtOnce(
   return isAll && journals ? journals.found.map(toEntry) : null;
 }
 
-/** Claims the rest of them; the journals also tell what the packet has claimed. */
-function claimInSteps(
+/**
+ * Claims the rest of them; the journals also tell what the packet has claimed. One whose row is refused keeps
+ * no other from being claimed; the refusal is thrown when there is nothing else to claim.
+ */
+async function claimInSteps(
+  database: Database,
+  epoch: Epoch,
+  ids: readonly string[],
+  parts: Claim,
+): Promise<readonly JournalEntry[]> {
+  try {
+    return await claimTogether(database, epoch, ids, parts);
+  } catch (error) {
+    if (!isOfRow(error) || ids.length === 1) throw error;
+    const claimed: JournalEntry[] = [];
+    for (const id of ids)
+      try {
+        claimed.push(...(await claimTogether(database, epoch, [id], parts)));
+      } catch (refusal) {
+        if (!isOfRow(refusal)) throw refusal;
+      }
+    if (claimed.length === 0) throw error;
+    return claimed;
+  }
+}
+
+function claimTogether(
   database: Database,
   epoch: Epoch,
   ids: readonly string[],

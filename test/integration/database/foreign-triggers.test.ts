@@ -1,0 +1,99 @@
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { Mariadb } from '~/lab/mariadb';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { Epoch } from '~/server/model/ledger';
+import type { MappingEffect } from '~/server/model/ledger-writes';
+import { A, APPLIANCE, attach, B, create, ended, mapping, T0 } from '../../contract/ledger/fixtures';
+import { startMigrated } from './start-migrated';
+
+let server: Mariadb;
+let pool: Database;
+let ledger: MysqlLedger;
+let epoch: Epoch;
+
+beforeAll(async () => {
+  const migrated = await startMigrated();
+  server = migrated.server;
+  pool = openPool(migrated.dsn);
+  ledger = new MysqlLedger(pool, () => T0);
+  epoch = await ledger.takeOver(APPLIANCE, 'test');
+});
+afterEach(() => sql('DROP TRIGGER IF EXISTS theirs'));
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+const sql = (text: string) => server.query(text, [], 'migratekit_oma');
+
+/** A trigger of another program that refuses the rows of which this is true. */
+const refuses = (event: string, isRefused: string, state = '22001', number = 1406) =>
+  sql(`CREATE TRIGGER theirs BEFORE ${event} FOR EACH ROW BEGIN IF ${isRefused} THEN
+    SIGNAL SQLSTATE '${state}' SET MYSQL_ERRNO = ${number}, MESSAGE_TEXT = 'Not in theirs';
+    END IF; END`);
+
+const waits = {
+  code: 'DATABASE_UNAVAILABLE',
+  message: expect.stringMatching(/Not in theirs.*SHOW TRIGGERS/),
+};
+
+it.each([
+  ['22001', 1406],
+  ['22003', 1264],
+  ['22007', 1292],
+  ['21S01', 1136],
+  ['23000', 1048],
+  ['23000', 1062],
+  ['23000', 1452],
+  ['HY000', 1366],
+  ['45000', 1644],
+])(
+  'what a trigger of another program refuses (%s, %d) is waited for, by name, and is no mistake of ours',
+  async (state, number) => {
+    const { operation } = await ledger.accept(epoch, create(`${state} ${number}`));
+    await ledger.claim(epoch, 1);
+    const put: MappingEffect = { kind: 'put-mapping', mapping: mapping(A) };
+    const end = () =>
+      ledger.append(epoch, operation.id, { after: 2, at: T0, entries: [], effects: [put], end: ended() });
+    await ledger.auditedChange(epoch, [put], { step: 'sync:test', state: 'note', data: {} });
+    await refuses('UPDATE ON device_mappings', 'TRUE', state, number);
+    await expect(end()).rejects.toMatchObject(waits);
+    await sql('DROP TRIGGER theirs');
+    await end();
+    expect(await ledger.readOperation(operation.id)).toMatchObject({ status: 'completed' });
+  },
+);
+
+it('one request that a trigger refuses is answered as such, and those that came with it are accepted', async () => {
+  await ledger.accept(epoch, create('first'));
+  await refuses('INSERT ON volume_operations', "NEW.request LIKE '%unwanted%'");
+  const outcomes = await Promise.allSettled(
+    ['one', 'two', 'unwanted', 'three'].map((name) => ledger.accept(epoch, create(name))),
+  );
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  await expect(ledger.accept(epoch, create('unwanted'))).rejects.toMatchObject(waits);
+});
+
+it.each([
+  ['UPDATE ON volume_operations', `NEW.volume_id = '${A}'`],
+  [
+    'INSERT ON volume_operation_steps',
+    `NEW.state = 'executing' AND NEW.operation_id =
+    (SELECT id FROM volume_operations WHERE volume_id = '${A}' AND completed_at IS NULL)`,
+  ],
+])(
+  'an operation whose claim a trigger refuses (%s) keeps no other from being claimed',
+  async (event, when) => {
+    await ledger.claim(epoch, 100);
+    const { operation: refused } = await ledger.accept(epoch, attach(A, APPLIANCE));
+    const { operation: other } = await ledger.accept(epoch, attach(B, APPLIANCE));
+    await refuses(event, when);
+    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([other.id]);
+    await expect(ledger.claim(epoch, 10)).rejects.toMatchObject(waits);
+    await sql('DROP TRIGGER theirs');
+    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([refused.id]);
+    for (const { id } of [refused, other])
+      await ledger.append(epoch, id, { after: 2, at: T0, entries: [], end: ended() });
+  },
+);
