@@ -47,6 +47,7 @@ import { requestCancel } from './journal/request-cancel';
 import { type Renewals, readOwner, releaseLease, renewLease, takeOver } from './lease';
 import { listOperations } from './list-operations';
 import { requireKnownSchema } from './migrations/newer-schema';
+import { requireSoundSchema } from './migrations/sound-schema';
 import { Neighbours } from './neighbours';
 import { countOperations } from './operation-totals';
 import { readOwnVolumes, readVolumesOfSerials } from './own-volumes';
@@ -102,6 +103,7 @@ export class MysqlLedger implements Ledger {
   async takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch> {
     this.neighbours.forget();
     await requireKnownSchema(this.database);
+    await requireSoundSchema(this.database);
     const { seen, instance } = claim ?? { seen: await this.readOwner(applianceId), instance: '' };
     const epoch = await takeOver(this.database, applianceId, { owner, instance, seen, at: this.now() });
     // A row that was made anew in the same second has the same epoch once more. Not that of a neighbour.

@@ -55,7 +55,7 @@ const REFUSALS: readonly Refused[] = [
   refusal('connecting', 4151, 'HY000', 'Access denied, this account is locked', /ACCOUNT UNLOCK/),
   refusal('reading and writing', 1047, '08S01', 'WSREP has not yet prepared node', /primary component/),
   refusal('reading and writing', 1142, '42000', "SELECT command denied to user 'u'@'%'", /GRANT/),
-  refusal('reading and writing', 1146, '42S02', "Table 'd.volume_operations' doesn't exist", /schema/),
+  refusal('reading and writing', 1146, '42S02', "Table 'd.volume_operations' doesn't exist", /backup/),
   refusal(
     'reading and writing',
     1820,

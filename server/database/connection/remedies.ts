@@ -12,7 +12,10 @@ const QUOTA = 'raise the limits of the account: ALTER USER … WITH MAX_QUERIES_
 const SPACE = 'make room on the disk of the database server';
 const READ_ONLY = 'lead DATABASE_DSN to the server that takes writes, or end its read-only mode';
 const NODE = 'this node of the cluster takes no work: bring it back into the primary component';
-const SCHEMA = 'the schema is not the one that this version made: restore it, or start the version that fits';
+const TABLE =
+  'bring it back from a backup, or its name back; the runbook "A table is missing" says what to do where it is lost. One that is not of the daemon is named by a trigger or a view of another program (SHOW TRIGGERS)';
+const COLUMN =
+  'somebody has dropped or renamed it: bring it back, or let the migrations add it (runbook "A table is missing"). One that is not of the daemon is named by a trigger or a view of another program (SHOW TRIGGERS)';
 const NO_DEFAULT =
   'another program has added this column: give it a default value, or let it be NULL (ALTER TABLE … ALTER COLUMN … SET DEFAULT …)';
 const TRIGGER =
@@ -59,8 +62,9 @@ const BY_NUMBER: ReadonlyMap<number, string> = new Map([
   [3989, READ_ONLY],
   [1047, NODE],
   [1665, 'set binlog_format of the server to ROW or MIXED'],
-  [1146, SCHEMA],
-  [1054, SCHEMA],
+  [1146, TABLE],
+  [1054, COLUMN],
+  [1356, COLUMN],
   [1062, TRIGGER],
   [1586, TRIGGER],
   [1364, NO_DEFAULT],

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Mariadb } from '~/lab/mariadb';
+import { silentLogger } from '~/server/core/log/logger';
+import type { Dsn } from '~/server/database/connection/dsn';
+import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
+import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { APPLIANCE } from '../../contract/ledger/fixtures';
+import { startMigrated } from './start-migrated';
+
+let server: Mariadb;
+let dsn: Dsn;
+let pool: Database;
+let ledger: MysqlLedger;
+
+beforeAll(async () => {
+  ({ server, dsn } = await startMigrated());
+  pool = openPool(dsn);
+  ledger = new MysqlLedger(pool, Date.now);
+});
+afterAll(async () => {
+  await pool.close();
+  await server.stop();
+});
+
+const sql = (text: string) => server.query(text, [], dsn.database);
+const refusal = (message: RegExp) => ({
+  code: 'DATABASE_UNAVAILABLE',
+  message: expect.stringMatching(message),
+});
+
+it.each(['volume_operation_totals', 'volume_daemon_returns', 'straggling_jobs'])(
+  'no appliance is taken while %s is gone, and it is named; when it is back the take-over works',
+  async (table) => {
+    await sql(`RENAME TABLE ${table} TO gone`);
+    expect(await migrate(dsn, silentLogger)).toEqual([]);
+    const takeOver = () => ledger.takeOver(APPLIANCE, 'test');
+    await expect(takeOver()).rejects.toMatchObject(refusal(new RegExp(`has no ${table}.*backup`)));
+    await sql(`RENAME TABLE gone TO ${table}`);
+    await takeOver();
+  },
+);
+
+it.each(['Aria', 'MyISAM'].filter(() => process.env.MYSQLD === undefined))(
+  'no appliance is taken while its table is of %s, which has no transactions',
+  async (engine) => {
+    await sql(`ALTER TABLE appliances ENGINE=${engine}`);
+    await expect(ledger.takeOver(APPLIANCE, 'test')).rejects.toMatchObject(
+      refusal(/ALTER TABLE appliances ENGINE=InnoDB/),
+    );
+    await sql('ALTER TABLE appliances ENGINE=InnoDB');
+    await ledger.takeOver(APPLIANCE, 'test');
+  },
+);
+
+it('a view in place of a table is taken for what it shows', async () => {
+  await sql('RENAME TABLE volume_operation_totals TO renamed');
+  await sql('CREATE VIEW volume_operation_totals AS SELECT * FROM renamed');
+  await ledger.takeOver(APPLIANCE, 'test');
+  await sql('DROP VIEW volume_operation_totals');
+  await sql('RENAME TABLE renamed TO volume_operation_totals');
+});
+
+it('as the runbook says, a table and a column that are lost are made anew, and the others stay', async () => {
+  await ledger.takeOver(APPLIANCE, 'before');
+  await sql('DROP TABLE volume_operation_totals');
+  await sql('ALTER TABLE appliances DROP COLUMN renewals');
+  await sql('DELETE FROM volume_daemon_migrations');
+  await migrate(dsn, silentLogger);
+  expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'before' });
+  await ledger.takeOver(APPLIANCE, 'after');
+});
