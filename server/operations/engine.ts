@@ -7,6 +7,7 @@ import type { Caller, JournalEntry, Operation, RunnableOperation } from '../mode
 import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
 import { LastPlaces } from './execute/last-places';
+import { WRITING } from './execute/operation-record';
 import { tracedRun } from './execute/operation-span';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
@@ -143,6 +144,12 @@ export class Engine implements OtherRuns {
   /** The running operation of this id, or null. */
   find(operationId: string): Operation | null {
     return this.runs.get(operationId)?.run.operation ?? null;
+  }
+
+  /** Why what this operation has done could not be written yet; null when all of it is. */
+  whyUnwritten(operationId: string): string | null {
+    const waiting = this.runs.get(operationId)?.run.waiting;
+    return waiting?.step === WRITING ? waiting.reason : null;
   }
 
   /** The operation that runs on this volume, or null. */

@@ -41,6 +41,8 @@ export interface ServiceParts {
   heldOn(volumeId: string): Operation | null;
   /** The operation of this appliance that runs on this volume, or null. */
   runningOn(volumeId: string): Operation | null;
+  /** Why what this operation has done could not be written yet, so that its row does not say it; or null. */
+  whyUnwritten(operationId: string): string | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -261,6 +263,8 @@ export class OperationService {
   private withWaitReason(operation: Operation): Operation {
     const { status, held, volumeId } = operation;
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
+    if (status === 'executing')
+      return { ...operation, waitReason: this.parts.whyUnwritten(operation.id) ?? operation.waitReason };
     if (status !== 'pending' || volumeId === '') return operation;
     const blocker = this.parts.heldOn(volumeId);
     if (blocker !== null) {
@@ -268,11 +272,9 @@ export class OperationService {
       return { ...operation, waitReason };
     }
     const running = this.parts.runningOn(volumeId);
-    if (running === null || running.waitReason === null) return operation;
-    return {
-      ...operation,
-      waitReason: `operation ${running.id} on this volume waits itself: ${running.waitReason}`,
-    };
+    const reason = running && (this.parts.whyUnwritten(running.id) ?? running.waitReason);
+    if (running === null || reason === null) return operation;
+    return { ...operation, waitReason: `operation ${running.id} on this volume waits itself: ${reason}` };
   }
 
   /** The same for those that wait behind an operation of another appliance, which may never come back. */

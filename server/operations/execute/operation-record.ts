@@ -12,6 +12,9 @@ import type { NewChange, Waiting, WaitsFor } from './run-context';
 
 const DATABASE_RETRIES = { baseMs: 200, capMs: LIMITS.DATABASE_BACKOFF_CAP_MS };
 
+/** The step of a wait until a change is written. */
+export const WRITING = 'journal';
+
 /** What a record writes with; the same for all operations of an epoch. */
 export interface RecordParts {
   readonly parts: Pick<EngineParts, 'ledger' | 'events' | 'clock' | 'logger'>;
@@ -38,8 +41,8 @@ export class OperationRecord {
   constructor(
     private readonly own: RecordParts,
     public operation: RunnableOperation,
-    /** Called when it waits for the database. */
-    private readonly onWaiting: (waiting: Waiting) => void,
+    /** Called when it waits for the database, and with null when it has waited. */
+    private readonly onWaiting: (waiting: Waiting | null) => void,
   ) {
     this.waitIsStored = operation.waitReason !== null || operation.nextAttemptAt !== null;
   }
@@ -108,7 +111,9 @@ export class OperationRecord {
   private async untilWritten<T>(write: () => Promise<T>, waitsFor: WaitsFor): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await write();
+        const written = await write();
+        if (attempt > 1) this.onWaiting(null);
+        return written;
       } catch (error) {
         const isBusy = error instanceof DaemonError && error.code === 'VOLUME_BUSY';
         if (isBusy && waitsFor === 'database') throw error;
@@ -121,7 +126,7 @@ export class OperationRecord {
   private async waitForDatabase(error: unknown, attempt: number): Promise<void> {
     const { parts, signal } = this.own;
     if (!mayRepeat(error) || signal.aborted) throw error;
-    this.onWaiting({ step: 'journal', reason: error.message, attempt, nextAttemptAt: null });
+    this.onWaiting({ step: WRITING, reason: error.message, attempt, nextAttemptAt: null });
     parts.logger.warn('Operation waits for the database', {
       operation_id: this.operation.id,
       attempt,

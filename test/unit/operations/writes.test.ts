@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { DaemonError } from '~/server/core/errors';
 import { changesRow } from '~/server/model/changed-operation';
 import type { OperationChange } from '~/server/model/ledger-writes';
-import { Rig } from './rig';
+import { Rig, SECOND_MS } from './rig';
 
 /** What the engine asks the ledger for, besides what it asks for itself. */
 function watch({ ledger }: Rig) {
@@ -43,6 +44,26 @@ describe('what an operation writes', () => {
       .map(({ waiting }) => waiting === null);
     expect(waits[0]).toBe(false);
     expect(waits[1]).toBe(true);
+  });
+
+  it('while the database does not take what it has done, it says why, as does what waits behind it', async () => {
+    const rig = await Rig.start();
+    const { operations } = rig.domain;
+    const { id } = await rig.volume();
+    const { append } = rig.ledger;
+    rig.ledger.append = async () => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'a trigger refuses it');
+    };
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    const behind = await rig.request('detach', { volume_id: id });
+    await rig.pass(SECOND_MS);
+    expect(await operations.read(asked)).toMatchObject({
+      status: 'executing',
+      waitReason: 'a trigger refuses it',
+    });
+    expect((await operations.read(behind)).waitReason).toContain('a trigger refuses it');
+    rig.ledger.append = append;
+    expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
   });
 
   it('what is accepted in the same moment is claimed together', async () => {
