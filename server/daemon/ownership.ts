@@ -28,6 +28,8 @@ interface Tenure {
   readonly engine: Engine;
   /** Monotonic ms until which it counts for us. */
   until: number;
+  /** Why the last renewal failed; null: it did not. */
+  unrenewed: string | null;
   /** Aborted when it is lost or given up. */
   readonly over: AbortController;
 }
@@ -182,7 +184,7 @@ export class Ownership {
     const engine = new Engine({ ...engineParts, cloud: fencedCloud(engineParts.cloud, isOwner) }, epoch, () =>
       this.lose(tenure, 'another owner has taken over'),
     );
-    const tenure: Tenure = { engine, until: sentAt + LIMITS.LEASE_HOLD_MS, over };
+    const tenure: Tenure = { engine, until: sentAt + LIMITS.LEASE_HOLD_MS, unrenewed: null, over };
     if (this.stopping.signal.aborted) {
       await ledger.releaseLease(epoch);
       return;
@@ -204,9 +206,11 @@ export class Ownership {
     const { clock, ledger, logger } = this.parts;
     const { over, engine } = tenure;
     const { applianceId, number: epoch } = engine.epoch;
-    let failing = false;
     for (;;) {
-      const pauseMs = failing ? LIMITS.LEASE_RETRY_MS : untilWholeSecond(LIMITS.LEASE_RENEW_MS, clock.now());
+      const pauseMs =
+        tenure.unrenewed === null
+          ? untilWholeSecond(LIMITS.LEASE_RENEW_MS, clock.now())
+          : LIMITS.LEASE_RETRY_MS;
       await clock.sleep(pauseMs, over.signal);
       if (over.signal.aborted) return;
       const sentAt = clock.monotonic();
@@ -214,12 +218,13 @@ export class Ownership {
         const renewals = await ledger.renewLease(engine.epoch);
         if (!over.signal.aborted) this.row.written(applianceId, { epoch, renewals });
         tenure.until = Math.max(tenure.until, sentAt + LIMITS.LEASE_HOLD_MS);
-        failing = false;
+        tenure.unrenewed = null;
       } catch (error) {
         if (isLeaseLost(error))
           return this.lose(tenure, 'another owner has taken over, or the database is an older one');
-        if (!failing) logger.warn('The lease of the appliance was not renewed', { reason: messageOf(error) });
-        failing = true;
+        const reason = messageOf(error);
+        if (tenure.unrenewed === null) logger.warn('The lease of the appliance was not renewed', { reason });
+        tenure.unrenewed = reason;
       }
     }
   }
@@ -234,6 +239,8 @@ export class Ownership {
       const pauseMs = leftMs < 1_500 ? leftMs : untilWholeSecond(leftMs - 500, clock.now());
       await clock.sleep(pauseMs, tenure.over.signal);
     }
+    // What the next look would say, a second later.
+    if (!tenure.over.signal.aborted) this.trouble = tenure.unrenewed;
     this.lose(tenure, 'its lease could not be renewed in time');
   }
 

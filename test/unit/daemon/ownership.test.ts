@@ -140,6 +140,22 @@ it('what began under a lease is told when that has passed, whoever has noticed b
   expect([isStill(), ownership.engine]).toEqual([false, null]);
 });
 
+it('an owner whose lease could not be renewed says why at once, not that it is taking over', async () => {
+  const rig = await Rig.start();
+  const { ownership } = rig.domain;
+  Object.assign(rig.ledger, {
+    readOwner: () => new Promise(() => {}),
+    renewLease: async () => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'another session holds a lock');
+    },
+  });
+  await rig.pass(LIMITS.LEASE_HOLD_MS);
+  expect(ownership.refusal).toMatchObject({
+    code: 'DATABASE_UNAVAILABLE',
+    message: expect.stringContaining('another session holds a lock'),
+  });
+});
+
 it('an owner whose appliance another one has taken gives up its own epoch, and takes a later one', async () => {
   const rig = await Rig.start();
   const { ownership } = rig.domain;
