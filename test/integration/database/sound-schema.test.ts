@@ -1,3 +1,4 @@
+import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
@@ -59,6 +60,25 @@ it('a view in place of a table is taken for what it shows', async () => {
   await ledger.takeOver(APPLIANCE, 'test');
   await sql('DROP VIEW volume_operation_totals');
   await sql('RENAME TABLE renamed TO volume_operation_totals');
+});
+
+it('a table that another program has locked, or waits to alter, keeps nobody from taking over', async () => {
+  const connect = () =>
+    createConnection({ socketPath: server.socketPath, user: 'root', database: dsn.database });
+  const [reader, other] = [await connect(), await connect()];
+  await other.query('LOCK TABLES device_mappings WRITE');
+  await ledger.takeOver(APPLIANCE, 'while it is locked');
+  await other.query('UNLOCK TABLES');
+  await reader.query('BEGIN');
+  await reader.query('SELECT * FROM device_mappings');
+  const altering = other.query('ALTER TABLE device_mappings ADD COLUMN theirs INT NULL');
+  const waiting = () =>
+    sql("SELECT 1 FROM information_schema.processlist WHERE state LIKE 'Waiting for table metadata%'");
+  await expect.poll(waiting).not.toEqual([]);
+  await ledger.takeOver(APPLIANCE, 'while it is to be altered');
+  await reader.query('ROLLBACK');
+  await altering;
+  await Promise.all([reader.end(), other.end()]);
 });
 
 it('as the runbook says, a table and a column that are lost are made anew, and the others stay', async () => {
