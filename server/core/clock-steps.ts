@@ -10,6 +10,8 @@ import { LIMITS } from './limits';
  * if (steps.hasSteppedSince(clock.monotonic() - 60_000)) return; // the last minute cannot be measured
  */
 export class ClockSteps {
+  /** Monotonic ms. Of steps before it nothing is known. */
+  private readonly watchedSince: number;
   /** Wall clock minus monotonic clock, ms. */
   private offset: number;
   /** Monotonic ms. */
@@ -20,7 +22,13 @@ export class ClockSteps {
     private readonly clock: Pick<Clock, 'now' | 'monotonic'>,
     private readonly onStep: (byMs: number) => void = () => {},
   ) {
-    this.offset = clock.now() - clock.monotonic();
+    this.watchedSince = clock.monotonic();
+    this.offset = clock.now() - this.watchedSince;
+  }
+
+  /** Does this moment (monotonic ms) lie before the first look, so that a step since then went unnoticed? */
+  hasBegunAfter(monotonic: number): boolean {
+    return this.watchedSince > monotonic;
   }
 
   /** Was a step noticed after this moment (monotonic ms)? A step counts from when it is noticed. */

@@ -84,9 +84,16 @@ async function firstSync(
     const why = 'why' in who ? `: ${who.why}` : '';
     return { first_sync: null, not_judged: [`it is not known which VM this is${why}`] };
   }
+  const ledger = {
+    listMappings: async () => [...old.mappings],
+    listExports: async () => [...old.exports],
+    listOperations: async () => [],
+    volumesOfSerials: async () => [],
+    ownVolumes: (ids: readonly string[]) => readOwnOfOld(database.kysely, ids),
+  };
   const observation = await observe(
     {
-      catalogue: { look: (appliance, volumeIds) => readCloud(cloud, appliance, volumeIds) },
+      catalogue: { look: (appliance, volumeIds) => readCloud({ cloud, ledger }, appliance, volumeIds) },
       guest,
       watcher,
       exports,
@@ -95,13 +102,7 @@ async function firstSync(
       neighbours: { look: async () => null },
       busyVolumes: async () => new Set(),
       identityConflicts: () => identity.view.conflicts,
-      ledger: {
-        listMappings: async () => [...old.mappings],
-        listExports: async () => [...old.exports],
-        listOperations: async () => [],
-        volumesOfSerials: async () => [],
-        ownVolumes: (ids) => readOwnOfOld(database.kysely, ids),
-      },
+      ledger,
     },
     vmId,
     new Map(),

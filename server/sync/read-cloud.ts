@@ -1,12 +1,14 @@
 import type { Cloud, CloudVolume } from '../cloudstack/cloud';
+import { knowOwnDelete } from '../cloudstack/look-up';
 import { mapConcurrent } from '../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
+import type { Ledger } from '../model/ledger';
 
 /** What CloudStack shows of all volumes. */
 export interface CloudView {
   readonly volumes: readonly CloudVolume[];
-  /** Asked for by id: those that CloudStack says do not exist, with its text. */
+  /** Asked for by id: those that CloudStack says do not exist, or does not show after our own delete, and why. */
   readonly absent: ReadonlyMap<string, string>;
   /** Asked for by id: those that it does not show to this key or that could not be read, and why. */
   readonly hidden: ReadonlyMap<string, string>;
@@ -14,13 +16,20 @@ export interface CloudView {
   readonly unavailable: readonly string[];
 }
 
+/** Who is asked. */
+export interface CloudWitnesses {
+  readonly cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>;
+  readonly ledger: Pick<Ledger, 'listOperations'>;
+}
+
 /**
  * All volumes, and those of `volumeIds` that the list does not show one by one: a list leaves out volumes of
- * projects, and those that moved to an earlier page while it was read. Only CloudStack's answer about the id
- * proves that a volume is gone. Throws CloudError, and VM_NOT_VISIBLE as `requireAppliance`.
+ * projects, and those that moved to an earlier page while it was read. Only CloudStack's answer about the id,
+ * or our own delete of it (`knowOwnDelete`), proves that a volume is gone. Throws CloudError, and
+ * VM_NOT_VISIBLE as `requireAppliance`.
  */
 export async function readCloud(
-  cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>,
+  { cloud, ledger }: CloudWitnesses,
   applianceVmId: string | null,
   volumeIds: readonly string[],
 ): Promise<CloudView> {
@@ -35,7 +44,7 @@ export async function readCloud(
   );
   await mapConcurrent(unlisted.slice(0, LIMITS.SYNC_LOOKUPS), LIMITS.PROBES_AT_ONCE, async (id) => {
     try {
-      const volume = await cloud.readVolume(id);
+      const volume = await knowOwnDelete(ledger, id, await cloud.readVolume(id));
       if (volume.kind === 'seen') volumes.push(volume.value);
       else if (volume.kind === 'absent') absent.set(id, volume.proof);
       else hidden.set(id, volume.why);

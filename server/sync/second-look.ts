@@ -1,5 +1,5 @@
 import type { Cloud } from '../cloudstack/cloud';
-import { lookUpVolume } from '../cloudstack/look-up';
+import { knowOwnDelete, lookUpVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
 import type { ClockSteps } from '../core/clock-steps';
 import { messageOf } from '../core/errors';
@@ -51,11 +51,12 @@ export async function lookAgain(
     return { kind: 'contradicted' };
   if (!isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
-  if (last && !hasSettled(last, parts.clock.now(), applianceVmId)) return { kind: 'contradicted' };
+  if (last && !hasSettled(parts, last, applianceVmId)) return { kind: 'contradicted' };
   if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
     return { kind: 'contradicted' };
   try {
-    const volume = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
+    const shown = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
+    const volume = await knowOwnDelete(parts.ledger, volumeId, shown);
     if (volume.kind === 'unknown') return { kind: 'unknown', why: volume.why };
     const { vmId, size } = volume.kind === 'seen' ? volume.value : { vmId: null, size: null };
     const stands = isPlace(repair, vmId) && (await isInGuest(parts, repair, volumeId, size));
@@ -80,15 +81,18 @@ async function isChanged(
 
 /**
  * The time in its row was written by the clock of the appliance whose operation it is: another one's clock
- * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance.
+ * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance. A time to come was
+ * written before the clock was set back, which a daemon that has just started may have missed.
  */
 function hasSettled(
+  { clock, clockSteps }: Pick<SecondLookParts, 'clock' | 'clockSteps'>,
   { applianceId, updatedAt }: Pick<Operation, 'applianceId' | 'updatedAt'>,
-  now: number,
   applianceVmId: string,
 ): boolean {
+  const agoMs = clock.now() - updatedAt;
+  if (agoMs < 0 && clockSteps.hasBegunAfter(clock.monotonic() - LIMITS.READ_SETTLE_MS)) return false;
   const differMs = applianceId === applianceVmId || applianceId === '' ? 0 : LIMITS.CLOCKS_AGREE_MS;
-  return Math.abs(now - updatedAt) >= LIMITS.READ_SETTLE_MS + differMs;
+  return Math.abs(agoMs) >= LIMITS.READ_SETTLE_MS + differMs;
 }
 
 const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([

@@ -27,7 +27,7 @@ export interface Catalogue {
 export interface CatalogueParts {
   readonly cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>;
   readonly clock: Clock;
-  ledger(): Pick<Ledger, 'listMappings'>;
+  ledger(): Pick<Ledger, 'listMappings' | 'listOperations'>;
   applianceVmId(): string | null;
 }
 
@@ -90,10 +90,10 @@ export class VolumeCatalogue {
    * Throws as `readCloud`.
    */
   async look(applianceVmId: string | null, volumeIds: readonly string[]): Promise<CloudView> {
-    const { cloud, clock } = this.parts;
+    const { cloud, ledger, clock } = this.parts;
     const begun = { at: clock.now(), monotonic: clock.monotonic() };
     try {
-      const view = await readCloud(cloud, applianceVmId, volumeIds);
+      const view = await readCloud({ cloud, ledger: ledger() }, applianceVmId, volumeIds);
       this.remember({ view, ...begun });
       return view;
     } catch (error) {

@@ -51,9 +51,16 @@ export function restoreRows(world: World, { ms }: Extract<Mishap, { kind: 'rows-
       world.disturb(volumeId);
       world.unmapped.set(volumeId, scheduler.time);
     }
-    // A volume that was deleted since is not shown, which proves nothing: sync would report its row for good.
-    const isThere = ([volumeId]: readonly [string, unknown]) => world.volume(volumeId)?.removed === false;
-    store.mappings = new Map([...mappings].filter(isThere));
-    store.exports = new Map([...exports].filter(isThere));
+    // A volume that was deleted since is not shown. Where no delete of ours has ended well that proves nothing:
+    // sync would report its row for good.
+    const deleted = new Set(
+      [...store.operations.values()]
+        .filter(({ operation: { type, status } }) => type === 'delete' && status === 'completed')
+        .map(({ operation }) => operation.volumeId),
+    );
+    const isKnown = ([volumeId]: readonly [string, unknown]) =>
+      world.volume(volumeId)?.removed === false || deleted.has(volumeId);
+    store.mappings = new Map([...mappings].filter(isKnown));
+    store.exports = new Map([...exports].filter(isKnown));
   });
 }

@@ -17,6 +17,15 @@ it.each([-400 * 24, -25, -2, 2, 25, 400 * 24])('notices a clock that is set by %
   expect(steps.hasSteppedSince(before)).toBe(true);
 });
 
+it('knows nothing of what happened before it began to look', async () => {
+  const clock = new ManualClock();
+  const before = clock.monotonic();
+  await clock.advance(1);
+  const steps = new ClockSteps(clock);
+  expect(steps.hasBegunAfter(before)).toBe(true);
+  expect(steps.hasBegunAfter(clock.monotonic())).toBe(false);
+});
+
 it('a clock that is slewed by a second an hour has not stepped', async () => {
   const clock = new ManualClock();
   const steps = new ClockSteps(clock);

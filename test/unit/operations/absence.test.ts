@@ -161,6 +161,19 @@ describe('what proves that a volume is gone', () => {
     expect(rig.calls).toEqual(['deleteVolume']);
   });
 
+  it('the same for sync: a row of it that somebody has restored goes', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ vmId: rig.here, mapped: true });
+    const row = await rig.ledger.readMapping(id);
+    if (row === null) throw new Error('there is no row');
+    expect(await rig.run('delete', { volume_id: id })).toMatchObject({ status: 'completed' });
+    await rig.pass(60 * SECOND_MS);
+    rig.store.mappings = new Map([[id, row]]);
+    expect((await rig.cloud.readVolume(id)).kind).toBe('unknown');
+    expect((await rig.sync()).drifts).toMatchObject([{ kind: 'stale-mapping', action: 'repaired' }]);
+    expect(await rig.ledger.readMapping(id)).toBeNull();
+  });
+
   it('CloudStack’s answer to a second delete, when the answer to the first was lost', async () => {
     const rig = await Rig.start();
     const { id } = await rig.volume();

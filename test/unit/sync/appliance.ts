@@ -53,8 +53,7 @@ export class MemoryAppliance {
 
   private constructor(readonly epoch: Awaited<ReturnType<MemoryLedger['takeOver']>>['number']) {
     this.otherVm = this.model.addVm({ name: 'migrated' }).id;
-    const { clock, guest, ledger, exports } = this;
-    const { cloud, owned } = this;
+    const { clock, cloud, ledger, owned } = this;
     const listVolumes = cloud.listVolumes.bind(cloud);
     cloud.listVolumes = async (filter) =>
       (await listVolumes(filter)).filter(({ id }) => !this.unlisted.has(id) && !this.never.has(id));
@@ -63,14 +62,20 @@ export class MemoryAppliance {
       const answer = await readVolume(id);
       return this.never.has(id) ? absent('this id names nothing', clock.now(), 'cloudstack') : answer;
     };
-    const inventory = createMemoryInventory();
     this.catalogue = new VolumeCatalogue({
       cloud,
       clock,
       ledger: () => ledger,
       applianceVmId: () => owned.applianceId,
     });
-    this.sync = new SyncService({
+    this.sync = this.startSync();
+  }
+
+  /** The sync of a daemon that starts now. */
+  startSync(): SyncService {
+    const { clock, cloud, guest, ledger, exports, owned } = this;
+    const inventory = createMemoryInventory();
+    return new SyncService({
       cloud,
       catalogue: this.catalogue,
       ledger,

@@ -40,6 +40,20 @@ describe('what happens while sync looks and repairs', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
+  it('a daemon that starts right after the clock was set back does not take its last operation for an old one', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    await appliance.clock.advance(60_000);
+    await appliance.attachedOnce(id);
+    appliance.clock.set(-2 * 3_600_000);
+    const sync = appliance.startSync();
+    expect(told(await sync.run({ dryRun: false, reason: 'start' }))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+    await appliance.clock.advance(LIMITS.READ_SETTLE_MS);
+    expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
+  });
+
   it('an operation accepted between two steps takes the volume from where it is', async () => {
     const { appliance, id } = await withUnmapped();
     const { auditedChange } = appliance.ledger;
