@@ -180,7 +180,7 @@ function detached(world: World, volumeId: string): string | null {
   // attach was given up.
   const { struck } = world.model.faults;
   const ghosts = (struck['ghost-disk'] ?? 0) + (struck['late-device'] ?? 0);
-  const byHand = (world.struck['management-restart'] ?? 0) + (world.struck['moved-by-hand'] ?? 0);
+  const byHand = (world.struck['management-restart'] ?? 0) + world.byHand.size;
   const invisible = (!allTellSerials(world.script.world) && ghosts + byHand > 0) || world.muted.has(volumeId);
   if (!invisible && world.guest.devicePath(volumeId) !== null) return 'it still has a disk in the guest';
   if (world.store.mappings.has(volumeId)) return 'it still has a mapping';
