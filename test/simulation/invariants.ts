@@ -409,10 +409,13 @@ export class Invariants {
   }
 
   /**
-   * The disk of a volume without a mapping, whose id begins alike, while that of the other one is awaited.
+   * The disk of a volume without a mapping to this guest, whose id begins alike, while that of the other one
+   * is awaited.
    */
   private isLimit(volumeId: string, truth: string | null): boolean {
-    return truth !== null && shareSerial(volumeId, truth) && !this.world.store.mappings.has(truth);
+    const { store, applianceVmId } = this.world;
+    if (truth === null || !shareSerial(volumeId, truth)) return false;
+    return store.mappings.get(truth)?.vmId !== applianceVmId;
   }
 
   private checkExports(): void {
