@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createApp, createRouter, type EventHandler, toNodeListener } from 'h3';
 import { expect } from 'vitest';
+import type { LogFields } from '~/server/core/log/logger';
 import { OPEN } from '~/server/daemon/access/access';
 import { setCurrentDaemon } from '~/server/daemon/current';
 import type { Daemon } from '~/server/daemon/daemon';
@@ -13,6 +14,7 @@ import {
   changesSomething,
   errorsOf,
 } from '~/server/http/endpoints/endpoint';
+import { setHttpLogger } from '~/server/http/http-logger';
 import { openApiDocument } from '~/server/http/openapi';
 import { setGuardSettings } from '~/server/http/request/guard-settings';
 import { endpointsAt } from '~/server/http/request/known-routes';
@@ -30,6 +32,11 @@ export interface Answer {
   readonly json: unknown;
 }
 
+export interface LogLine {
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
 export interface Sent {
   /** Objects are sent as JSON, with its content type. */
   readonly body?: string | Buffer | object;
@@ -40,12 +47,15 @@ export interface Sent {
 export class HttpApp {
   private constructor(
     readonly port: number,
+    /** What was logged, in order. */
+    readonly logged: readonly LogLine[],
     private readonly stop: () => Promise<void>,
   ) {}
 
   static async start(daemon: Daemon | null, port = 0): Promise<HttpApp> {
     setCurrentDaemon(daemon);
     setGuardSettings({ allowedHosts: [], access: OPEN });
+    const logged = logHere();
     const app = createApp({
       onError: (error, event) => {
         const body = sendProblem(event, error);
@@ -59,7 +69,7 @@ export class HttpApp {
     app.use(router);
     const server = createServer(toNodeListener(app)).listen(port, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
-    return new HttpApp((server.address() as AddressInfo).port, async () => {
+    return new HttpApp((server.address() as AddressInfo).port, logged, async () => {
       setCurrentDaemon(null);
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -102,6 +112,18 @@ export class HttpApp {
       sending.end(text);
     });
   }
+}
+
+/** Errors are printed too: each is a request that was answered with 500. */
+function logHere(): LogLine[] {
+  const logged: LogLine[] = [];
+  const note = (message: string, fields: LogFields = {}) => void logged.push({ message, fields });
+  const error = (message: string, fields: LogFields = {}) => {
+    note(message, fields);
+    process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
+  };
+  setHttpLogger({ debug: note, info: note, warn: note, error });
+  return logged;
 }
 
 export async function collect(response: IncomingMessage): Promise<Answer> {

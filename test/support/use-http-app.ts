@@ -20,6 +20,9 @@ export function useHttpApp() {
     get port() {
       return app.port;
     },
+    get logged() {
+      return app.logged;
+    },
     send: (...parameters: Parameters<HttpApp['send']>) => app.send(...parameters),
     get: (...parameters: Parameters<HttpApp['get']>) => app.get(...parameters),
     post: (...parameters: Parameters<HttpApp['post']>) => app.post(...parameters),

@@ -83,6 +83,20 @@ describe('who asked', () => {
     expect((await app.get('/api/v1/operations', bearer('read'))).json).toMatchObject([asked]);
   });
 
+  it('is in a log line, when a change is no operation; an operation has its own lines', async () => {
+    const given = { ...bearer('admin'), 'x-request-id': 'mine', traceparent };
+    await detach(given);
+    await app.get('/api/v1/exports', given);
+    await app.post('/api/v1/admin/force-sync?dry_run=true', undefined, given);
+    const path = '/api/v1/admin/force-sync';
+    expect(app.logged).toEqual([
+      {
+        message: 'A change was asked for',
+        fields: { method: 'POST', path, actor: 'the-admin', request_id: 'mine', traceparent },
+      },
+    ]);
+  });
+
   it.each([
     ['not in its form', 'nonsense'],
     ['of zeros', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`],

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { silentLogger } from '~/server/core/log/logger';
+import { setHttpLogger } from '~/server/http/http-logger';
 import { takeTurns } from '~/server/http/request/request-turns';
 import { withLimits } from '~/test/support/with-limits';
 
@@ -23,6 +25,7 @@ async function serve() {
     begun.push({ url: request.url ?? '', response });
     wake();
   });
+  setHttpLogger(silentLogger);
   takeTurns(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
