@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the faults are pieces of source code
-/** A fault planted in the daemon's own code: one place of one file, replaced in a copy of the repository. */
+/** A fault planted in the daemon's own code: one place of one file, replaced when it is built. */
 export interface Mutant {
   readonly name: string;
   /** What the daemon does wrong then. */

@@ -1,9 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { addTotals, noTotals, type Order, type Totals } from './totals';
-
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+import { withWorker } from './worker-bundle';
 
 /** Seeds that a process is given at a time. */
 const PORTION = 250;
@@ -15,33 +12,26 @@ const PORTIONS_OF_A_PROCESS = 8;
 
 export interface PoolOptions extends Order {
   readonly processes: number;
-  /** The repository, or a copy of it with a planted fault. */
-  readonly root?: string;
   readonly progress?: (totals: Totals) => void;
 }
 
 /** Runs schedules in several processes. With `stopAtFirst` it ends soon after the first violation. */
-export async function runPool(options: PoolOptions): Promise<Totals> {
-  const {
-    from,
-    count,
-    processes,
-    stopAtFirst = false,
-    ignored = [],
-    isEarlier = false,
-    root = ROOT,
-    progress,
-  } = options;
+export function runPool(options: PoolOptions): Promise<Totals> {
+  return withWorker(null, (worker) => runWorkers(worker, options));
+}
+
+/** The same with processes of another code: the path of what `withWorker` has made. */
+export async function runWorkers(worker: string, options: PoolOptions): Promise<Totals> {
+  const { from, count, processes, stopAtFirst = false, ignored = [], isEarlier = false, progress } = options;
   const totals = noTotals();
   const end = from + count;
   let next = from;
   const more = () => next < end && !(stopAtFirst && totals.found.length > 0);
   const work = async () => {
     while (more()) {
-      const child = fork(join(root, 'test/simulation/worker.ts'), [], {
-        cwd: root,
+      const child = fork(worker, [], {
         // A schedule leaves much garbage behind, and all of it at once.
-        execArgv: ['--max-semi-space-size=64', '--import', 'tsx'],
+        execArgv: ['--max-semi-space-size=64'],
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
       try {
