@@ -7,7 +7,7 @@ export const submit = (page: Page) => dialog(page).locator('button[type=submit]'
 export const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 
 /** Presses what confirms, and gives the operation that the daemon has accepted, once it has ended. */
-export async function confirm({ walk }: Scene, page: Page): Promise<OperationReply> {
+export async function confirm({ walk }: Pick<Scene, 'walk'>, page: Page): Promise<OperationReply> {
   await submit(page).click();
   const link = dialog(page).locator('.outcome a').first();
   const id = (await link.getAttribute('href'))?.replace('/operations/', '');

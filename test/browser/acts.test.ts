@@ -1,39 +1,18 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Browser, Page, Request } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page, Request } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import { digestOf, tokensText } from '~/server/daemon/access/tokens';
 import type { SyncReply } from '~/server/http/schemas/service';
 import { button, confirm as confirmIn, dialog, submit } from './act-dialog';
 import { seriousFindings } from './axe';
-import { openPage, startBrowser, type WatchedPage } from './browser';
-import { type Scene, setScene } from './scene';
+import { PATIENCE_MS } from './use-browser';
+import { useScene } from './use-scene';
 
 /** What an operator does with the pages: in Debian's Chromium, on the built daemon and real parts. */
-const PATIENCE_MS = 45_000;
-let scene: Scene;
-let browser: Browser;
-const opened: WatchedPage[] = [];
-
-beforeAll(async () => {
-  [scene, browser] = await Promise.all([setScene(), startBrowser()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await scene?.close();
-});
-afterEach(async () => {
-  for (const watched of opened.splice(0)) await watched.close();
-});
-
-async function visit(path = '/'): Promise<Page> {
-  const watched = await openPage(browser, `${scene.walk.daemon.url}${path}`);
-  opened.push(watched);
-  watched.page.setDefaultTimeout(PATIENCE_MS);
-  await watched.page.locator('#connection', { hasText: 'Live' }).waitFor();
-  return watched.page;
-}
+const scene = useScene();
+const { visit } = scene;
 
 const get = <T>(path: string) => scene.walk.api.get<T>(path);
 const start = (id: string) => id.slice(0, 8);
@@ -54,7 +33,7 @@ describe('an operator', { timeout: 180_000 }, () => {
   let volume: string;
 
   it('creates a volume: zone and offering are those of CloudStack, and the request carries a key', async () => {
-    const page = await visit();
+    const page = await visit('/');
     await button(page, 'Create a volume…').click();
     await dialog(page).getByLabel('Name').fill('made-on-the-page');
     expect(await dialog(page).getByLabel('Zone').locator('option').first().textContent()).toContain(
@@ -106,7 +85,7 @@ describe('an operator', { timeout: 180_000 }, () => {
   });
 
   it('is told code, words and remedy when the daemon refuses, and may send it again', async () => {
-    const page = await visit();
+    const page = await visit('/');
     await button(page, 'Attach a volume…').click();
     const named = dialog(page).getByLabel('The volume: its name');
     await named.fill('no such volume');
@@ -215,7 +194,7 @@ describe('an operator', { timeout: 180_000 }, () => {
       return report.drifts.filter(({ kind }) => kind === 'phantom-attach').length;
     };
     await expect.poll(phantoms, { timeout: PATIENCE_MS }).toBe(1);
-    const page = await visit();
+    const page = await visit('/');
     const drift = page.locator('#drift-list > li', { hasText: volumes.database });
     await drift.getByRole('button', { name: 'Do this remedy…' }).click();
     await dialog(page).locator('.found', { hasText: 'Dry run: it is still so' }).waitFor();
@@ -268,16 +247,12 @@ describe('a token', { timeout: 180_000 }, () => {
     await writeFile(tokensFile, tokensText([named('read'), named('operate')]));
     await walk.daemon.stop();
     await walk.restartDaemon({ env: { TOKENS_FILE: tokensFile } });
-    const looking = await openPage(browser, `${walk.daemon.url}/volumes/${volumes.files}`);
-    opened.push(looking);
-    looking.page.setDefaultTimeout(PATIENCE_MS);
+    const looking = await scene.open(`/volumes/${volumes.files}`);
     await enter(looking.page, 'read');
     await looking.page.locator('#caller', { hasText: 'may look, and change nothing' }).waitFor();
     await looking.page.locator('.witnesses > li').nth(3).waitFor();
     expect(await looking.page.locator('#volume-acts button:visible').count()).toBe(0);
-    const acting = await openPage(browser, `${walk.daemon.url}/volumes/${volumes.files}`);
-    opened.push(acting);
-    acting.page.setDefaultTimeout(PATIENCE_MS);
+    const acting = await scene.open(`/volumes/${volumes.files}`);
     await enter(acting.page, 'operate');
     await button(acting.page, 'Detach…').click();
     const answered = acting.page.waitForResponse((response) => response.request().method() === 'POST');

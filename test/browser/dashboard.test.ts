@@ -1,38 +1,25 @@
-import type { Browser, BrowserContextOptions, Locator, Page, Request } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { BrowserContextOptions, Locator, Page, Request } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import type { SyncReply } from '~/server/http/schemas/service';
 import { seriousFindings } from './axe';
-import { openPage, startBrowser, type WatchedPage } from './browser';
-import { HOSTILE_NAME, type Scene, setScene } from './scene';
+import type { WatchedPage } from './browser';
+import { HOSTILE_NAME } from './scene';
+import { PATIENCE_MS } from './use-browser';
+import { useScene } from './use-scene';
 
 /** The dashboard of the built daemon, on real parts, in Debian's Chromium. */
 const GIB = 1024 ** 3;
-let scene: Scene;
-let browser: Browser;
-const opened: WatchedPage[] = [];
-
-beforeAll(async () => {
-  [scene, browser] = await Promise.all([setScene(), startBrowser()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await scene?.close();
-});
-afterEach(async () => {
-  for (const watched of opened.splice(0)) await watched.close();
-});
+const scene = useScene();
 
 async function visit(options: BrowserContextOptions = {}): Promise<WatchedPage> {
-  const watched = await openPage(browser, `${scene.walk.daemon.url}/`, options);
-  opened.push(watched);
-  watched.page.setDefaultTimeout(45_000);
+  const watched = await scene.open('/', options);
   await connection(watched.page, 'Live');
   await watched.page.locator('#history-list > li').first().waitFor();
   return watched;
 }
 
 const connection = (page: Page, word: string) =>
-  page.locator('#connection', { hasText: word }).waitFor({ timeout: 45_000 });
+  page.locator('#connection', { hasText: word }).waitFor({ timeout: PATIENCE_MS });
 /** The text a reader sees. */
 const shown = async (what: Locator) => (await what.allInnerTexts()).join('\n');
 const mapRow = (page: Page, volume: string) => page.locator(`#device-list > [data-volume="${volume}"]`);
@@ -94,7 +81,7 @@ describe('what it shows', () => {
           await guest.count(files, { written });
           return shown(mapRow(page, files));
         },
-        { timeout: 45_000 },
+        { timeout: PATIENCE_MS },
       )
       .toMatch(/GiB of 250 GiB \(\d+ %\).* [KMG]iB\/s written · .* left/);
     expect(Number(await bar.getAttribute('value'))).toBeGreaterThanOrEqual(0.2);
@@ -170,7 +157,7 @@ describe('what it shows', () => {
     expect(await shown(rows.first())).toContain('VOLUME_ATTACHED_ELSEWHERE');
     await page.locator('select[name=status]').selectOption('');
     await page.locator('input[name=find]').fill(scene.volumes.files);
-    await expect.poll(() => rows.count(), { timeout: 45_000 }).toBe(2);
+    await expect.poll(() => rows.count(), { timeout: PATIENCE_MS }).toBe(2);
     expect(await rows.locator('.what').allInnerTexts()).toEqual([
       'Attach fileserver-disk-1 to this appliance',
       'Create fileserver-disk-1',
@@ -192,8 +179,7 @@ describe('what it shows', () => {
 
 describe('alive', () => {
   it('in a browser whose clock is hours ahead, how long things take and what failed lately is told by the daemon', async () => {
-    const watched = await openPage(browser, 'about:blank');
-    opened.push(watched);
+    const watched = await scene.open('about:blank');
     const { page } = watched;
     await page.addInitScript('const now = Date.now; Date.now = () => now() + 7_200_000;');
     const attach = await scene.holdAttach();
@@ -269,7 +255,7 @@ describe('alive', () => {
   });
 
   it('holds no connection when it is opened behind another page, until it is seen', async () => {
-    const { page, close } = await openPage(browser, 'about:blank');
+    const { page, close } = await scene.open('about:blank');
     const hidden = (value: boolean) =>
       `Object.defineProperty(document, 'hidden', { configurable: true, value: ${value} });`;
     await page.addInitScript(hidden(true));
@@ -293,14 +279,14 @@ describe('alive', () => {
     const { page } = watched;
     await scene.makeGhost();
     // A sync does not judge a disk whose serial has not been read yet.
-    await expect.poll(ghosts, { timeout: 45_000 }).toBe(1);
+    await expect.poll(ghosts, { timeout: PATIENCE_MS }).toBe(1);
     const drift = page.locator('#drift-list > li', { hasText: scene.volumes.next });
     await drift.waitFor();
     expect(await shown(drift.locator('h3'))).toMatch(/ghost disk/i);
     expect(await shown(drift.locator('.remedy'))).not.toBe('');
     await page.locator('#verdict-word', { hasText: 'Needs attention' }).waitFor();
     await scene.walk.lab.guest.unplug(scene.volumes.next);
-    await expect.poll(ghosts, { timeout: 45_000 }).toBe(0);
+    await expect.poll(ghosts, { timeout: PATIENCE_MS }).toBe(0);
     await drift.waitFor({ state: 'detached' });
     await expectClean(watched);
   });

@@ -1,20 +1,15 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import { Walk } from '../integration/daemon/walk';
-import { openPage, startBrowser } from './browser';
+import { PATIENCE_MS, useBrowser } from './use-browser';
 
-const PATIENCE_MS = 45_000;
+const browser = useBrowser();
 let walk: Walk;
-let browser: Browser;
 
 beforeAll(async () => {
-  [walk, browser] = await Promise.all([Walk.begin({ env: { NBD_BACKEND: 'none' } }), startBrowser()]);
+  walk = await Walk.begin({ env: { NBD_BACKEND: 'none' } });
 });
-afterAll(async () => {
-  await browser?.close();
-  await walk?.close();
-});
+afterAll(() => walk?.close());
 
 /** An attach whose journal has an entry of another version: nobody runs it before a person has decided. */
 async function holdAttach(): Promise<string> {
@@ -40,8 +35,7 @@ async function holdAttach(): Promise<string> {
 
 it('a held operation comes first with its reason; retried it is held again; abandoned, once its id is typed, it has failed', async () => {
   const held = await holdAttach();
-  const { page, errors } = await openPage(browser, `${walk.daemon.url}/`);
-  page.setDefaultTimeout(PATIENCE_MS);
+  const { page, errors } = await browser.open(`${walk.daemon.url}/`);
   const card = page.locator('#active-list > li').first();
   await card.locator('.pill', { hasText: 'held' }).waitFor();
   await card.locator('.reason', { hasText: 'its step "teleport" is not known' }).waitFor();

@@ -1,29 +1,24 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Walk } from '../integration/daemon/walk';
 import { seriousFindings } from './axe';
-import { openPage, startBrowser } from './browser';
+import { useBrowser } from './use-browser';
 
 /** Five hundred operations at once, of which CloudStack does not finish one. */
 const OPERATIONS = 500;
+const browser = useBrowser();
 let walk: Walk;
-let browser: Browser;
 
 beforeAll(async () => {
-  [walk, browser] = await Promise.all([Walk.begin({ env: { NBD_BACKEND: 'none' } }), startBrowser()]);
+  walk = await Walk.begin({ env: { NBD_BACKEND: 'none' } });
   walk.lab.cloud.model.latencies.create = { accept: 0, job: 3_600_000 };
   for (let n = 0; n < OPERATIONS; n += 1)
     await walk.api.post('/api/v1/volumes', walk.createBody(`disk-${n}`));
 });
-afterAll(async () => {
-  await browser?.close();
-  await walk?.close();
-});
+afterAll(() => walk?.close());
 
 it('are counted, and folded: what runs comes first, the rest on demand', async () => {
-  const watched = await openPage(browser, `${walk.daemon.url}/`);
+  const watched = await browser.open(`${walk.daemon.url}/`);
   const { page } = watched;
-  page.setDefaultTimeout(45_000);
   await page.locator('#active-count', { hasText: String(OPERATIONS) }).waitFor();
   const rows = page.locator('#active-list > li');
   expect(await rows.count()).toBe(12);
@@ -37,5 +32,4 @@ it('are counted, and folded: what runs comes first, the rest on demand', async (
   await page.locator('#history-more').click();
   await page.locator('#history-list > li').nth(40).waitFor();
   expect(watched.errors).toEqual([]);
-  await watched.close();
 });

@@ -1,34 +1,25 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SyncReply } from '~/server/http/schemas/service';
 import { Walk } from '../integration/daemon/walk';
-import { openPage, startBrowser, type WatchedPage } from './browser';
+import { useBrowser } from './use-browser';
 
 /**
  * What the page shows while something cannot be known: never an empty list, never "everything is in order".
  */
+const browser = useBrowser();
 let walk: Walk;
-let browser: Browser;
 let volumeId: string;
-const opened: WatchedPage[] = [];
 
 beforeAll(async () => {
-  [walk, browser] = await Promise.all([Walk.begin(), startBrowser()]);
+  walk = await Walk.begin();
   volumeId = await walk.create('erp-db-disk-0');
   await walk.attach(volumeId);
 });
-afterAll(async () => {
-  await browser?.close();
-  await walk?.close();
-});
-afterEach(async () => {
-  for (const watched of opened.splice(0)) await watched.close();
-});
+afterAll(() => walk?.close());
 
 async function visit(): Promise<Page> {
-  const watched = await openPage(browser, `${walk.daemon.url}/`);
-  opened.push(watched);
-  watched.page.setDefaultTimeout(45_000);
+  const watched = await browser.open(`${walk.daemon.url}/`);
   return watched.page;
 }
 

@@ -1,26 +1,22 @@
 import { EventEmitter, once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type LabAppliance, startAppliance } from '~/lab/appliance';
 import type { DaemonProcess } from '~/lab/daemon';
 import { endpoints } from '~/server/http/endpoints/registry';
-import { openPage, startBrowser } from './browser';
+import { PATIENCE_MS, useBrowser } from './use-browser';
 
 /** The API document, and both pages behind a token; the built daemon, in Debian's Chromium. */
+const browser = useBrowser();
 let lab: LabAppliance;
 let daemon: DaemonProcess | null = null;
-let browser: Browser;
 const TOKEN = 'correct horse battery staple';
 
 beforeAll(async () => {
-  [lab, browser] = await Promise.all([startAppliance({ env: { NBD_BACKEND: 'none' } }), startBrowser()]);
+  lab = await startAppliance({ env: { NBD_BACKEND: 'none' } });
 });
-afterAll(async () => {
-  await browser?.close();
-  await lab?.close();
-});
+afterAll(() => lab?.close());
 
 afterEach(() => daemon?.stop());
 
@@ -39,12 +35,12 @@ const EXPECTED_REFUSALS = ['script-src eval'];
 describe('/docs', () => {
   it('shows every endpoint from our own files: no request leaves the origin, no other refusal, no error', async () => {
     const { url } = await start();
-    const watched = await openPage(browser, `${url}/docs`);
+    const watched = await browser.open(`${url}/docs`);
     const { page, strayed, errors } = watched;
-    await page.locator('#notice').waitFor({ state: 'detached', timeout: 45_000 });
-    await page.locator('text=Volume Management Daemon').first().waitFor({ timeout: 45_000 });
+    await page.locator('#notice').waitFor({ state: 'detached', timeout: PATIENCE_MS });
+    await page.locator('text=Volume Management Daemon').first().waitFor({ timeout: PATIENCE_MS });
     for (const { summary } of endpoints()) {
-      await page.getByText(summary).first().waitFor({ state: 'attached', timeout: 45_000 });
+      await page.getByText(summary).first().waitFor({ state: 'attached', timeout: PATIENCE_MS });
     }
     expect(strayed).toEqual([]);
     expect(errors).toEqual([]);
@@ -59,9 +55,8 @@ describe('with TOKEN_FILE', () => {
     await writeFile(tokenFile, `${TOKEN}\n`);
     const { url } = await start({ TOKEN_FILE: tokenFile });
     expect((await fetch(`${url}/api/v1/health`)).status).toBe(401);
-    const watched = await openPage(browser, `${url}/`);
+    const watched = await browser.open(`${url}/`);
     const { page } = watched;
-    page.setDefaultTimeout(45_000);
     await page.locator('#token-form').waitFor();
     // What cannot stand in a header is refused where it is typed: kept, it would leave a page that
     // can ask for nothing.
@@ -85,8 +80,7 @@ describe('with TOKEN_FILE', () => {
     const tokenFile = join(lab.dir, 'token');
     await writeFile(tokenFile, `${TOKEN}\n`);
     const { url } = await start({ TOKEN_FILE: tokenFile });
-    const { page, close } = await openPage(browser, 'about:blank');
-    page.setDefaultTimeout(45_000);
+    const { page, close } = await browser.open('about:blank');
     const early = new EventEmitter();
     await page.route(
       '**/api/v1/health',

@@ -1,39 +1,19 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import type { OperationReply } from '~/lab/client';
 import type { SnapshotReply } from '~/server/http/schemas/volumes';
 import { button, confirm, dialog, submit } from './act-dialog';
 import { seriousFindings } from './axe';
-import { openPage, startBrowser, type WatchedPage } from './browser';
-import { HOSTILE_NAME, type Scene, setScene } from './scene';
+import { HOSTILE_NAME } from './scene';
+import { PATIENCE_MS } from './use-browser';
+import { useScene } from './use-scene';
 
 /**
  * The list of all volumes, and what changes size and content of one: the built daemon in Debian's Chromium.
  */
 const GIB = 1024 ** 3;
-const PATIENCE_MS = 45_000;
-let scene: Scene;
-let browser: Browser;
-const opened: WatchedPage[] = [];
-
-beforeAll(async () => {
-  [scene, browser] = await Promise.all([setScene(), startBrowser()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await scene?.close();
-});
-afterEach(async () => {
-  for (const watched of opened.splice(0)) await watched.close();
-});
-
-async function visit(path: string): Promise<Page> {
-  const watched = await openPage(browser, `${scene.walk.daemon.url}${path}`);
-  opened.push(watched);
-  watched.page.setDefaultTimeout(PATIENCE_MS);
-  await watched.page.locator('#connection', { hasText: 'Live' }).waitFor();
-  return watched.page;
-}
+const scene = useScene();
+const { visit } = scene;
 
 const start = (id: string) => id.slice(0, 8);
 const snapshotsOf = (volume: string) =>
