@@ -4,7 +4,7 @@ import { Load } from './load/clients';
 import { runKills, textOfKills } from './load/kills';
 import { Rig } from './rig';
 
-const KILLS = 20;
+const KILLS = 12;
 const SEED = Number(process.env.KILLS_SEED ?? 1);
 const CLIENTS = 20;
 
