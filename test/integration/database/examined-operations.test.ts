@@ -1,46 +1,31 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import { parseDsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { beforeAll, expect, it } from 'vitest';
+import type { MysqlLedger } from '~/server/database/mysql-ledger';
 import { journalFlaw } from '~/server/model/journal-flaw';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 let ledger: MysqlLedger;
 
-beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  ledger = new MysqlLedger(pool, Date.now);
-});
-
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
+beforeAll(() => {
+  ledger = database.ledger(Date.now);
 });
 
 type Entry = readonly [step: string, state: string, data: string];
 
 async function stored(entry: Entry, status: string, held: string | null = null): Promise<string> {
   const id = randomUUID();
-  const { database } = parseDsn(server.dsn);
-  await server.query(
+  await database.query(
     `INSERT INTO volume_operations (id, type, status, volume_id, request, completed_at, appliance_id, epoch, held_reason)
      VALUES (?, 'detach', ?, ?, '{}', IF(? IN ('pending', 'executing'), NULL, NOW()), 'appliance', 1, ?)`,
     [id, status, randomUUID(), status, held],
-    database,
   );
   const sound: Entry = ['operation', 'pending', '{}'];
   for (const [index, [step, state, data]] of [sound, entry].entries())
-    await server.query(
+    await database.query(
       `SET STATEMENT check_constraint_checks = 0 FOR INSERT INTO volume_operation_steps
         (appliance_id, operation_id, sequence, step, state, data) VALUES ('appliance', ?, ?, ?, ?, ?)`,
       [id, index + 1, step, state, data],
-      database,
     );
   return id;
 }

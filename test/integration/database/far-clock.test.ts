@@ -1,30 +1,14 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import type { Dsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { expect, it } from 'vitest';
 import { A, B, create, detach, ended, entry, mapping, note } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
-let dsn: Dsn;
-
-beforeAll(async () => {
-  const migrated = await startMigrated();
-  ({ server, dsn } = migrated);
-  pool = openPool(dsn);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
-});
+const database = useMigrated();
 
 it.each(['1960-01-01', '1970-01-01', '2038-01-19T03:14:08Z', '2040-01-01', '2110-01-01', '+012000-01-01'])(
   'a clock that says %s, which no TIMESTAMP can hold, keeps nothing from being written',
   async (date) => {
     const at = Date.parse(date);
-    const ledger = new MysqlLedger(pool, () => at);
+    const ledger = database.ledger(() => at);
     const epoch = await ledger.takeOver(date, 'first', { seen: null, instance: '' });
     await ledger.renewLease(epoch);
     await ledger.accept(epoch, create('one', { at, idempotencyKey: 'key' }));
@@ -61,7 +45,7 @@ it.each(['1960-01-01', '1970-01-01', '2038-01-19T03:14:08Z', '2040-01-01', '2110
 
 it('an operation that has lost the time of its acceptance can end, be cancelled and be abandoned', async () => {
   const at = Date.now();
-  const ledger = new MysqlLedger(pool, () => at);
+  const ledger = database.ledger(() => at);
   const epoch = await ledger.takeOver('edited', 'first', { seen: null, instance: '' });
   const [made, given, asked] = await Promise.all(
     ['1', '2', '3'].map(async (n) => {
@@ -71,8 +55,7 @@ it('an operation that has lost the time of its acceptance can end, be cancelled 
   );
   if (made === undefined || given === undefined || asked === undefined) throw new Error('not accepted');
   // A date of zeros, as a session that is not strict makes of what is no date.
-  const { database } = dsn;
-  await server.query("UPDATE IGNORE volume_operations SET created_at = 'yesterday'", [], database);
+  await database.query("UPDATE IGNORE volume_operations SET created_at = 'yesterday'");
   expect(await ledger.requestCancel(epoch, asked)).toBe('cancelled');
   await ledger.claim(epoch, 2);
   await ledger.append(epoch, made, { after: 2, at, entries: [], end: ended() });

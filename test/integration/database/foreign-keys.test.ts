@@ -1,29 +1,13 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { expect, it } from 'vitest';
 import type { MappingEffect } from '~/server/model/ledger-writes';
 import { A, APPLIANCE, detach, ended, mapping, T0 } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
-let ledger: MysqlLedger;
-
-beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  ledger = new MysqlLedger(pool, () => T0);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
-});
-
-const sql = (text: string) => server.query(text, [], 'migratekit_oma');
+const database = useMigrated();
+const sql = (text: string) => database.query(text);
 
 it('a row of another program that refers to a mapping is waited for, by name, and is no mistake of ours', async () => {
+  const ledger = database.ledger(() => T0);
   const epoch = await ledger.takeOver(APPLIANCE, 'test');
   const put: MappingEffect = { kind: 'put-mapping', mapping: mapping(A) };
   await ledger.auditedChange(epoch, [put], { step: 'sync:test', state: 'note', data: {} });

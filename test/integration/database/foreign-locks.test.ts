@@ -1,42 +1,32 @@
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
 import { APPLIANCE, attach, ended, entry, mapping, T0 } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 const VOLUME = 'a0000000-0000-4000-8000-000000000001';
 
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 let ledger: MysqlLedger;
 let epoch: Epoch;
 let other: Connection;
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  ledger = new MysqlLedger(pool, () => T0);
+  ledger = database.ledger(() => T0);
   epoch = await ledger.takeOver(APPLIANCE, 'test');
   other = await createConnection({
-    socketPath: server.socketPath,
+    socketPath: database.server.socketPath,
     user: 'root',
-    database: migrated.dsn.database,
+    database: database.dsn.database,
   });
 });
-afterAll(async () => {
-  await other.end();
-  await pool.close();
-  await server.stop();
-});
+afterAll(() => other?.end());
 
 /** Another session waits for what `other` has locked. */
 async function isWaitedFor(): Promise<boolean> {
-  const waiting = await server.query(
+  const waiting = await database.query(
     `SELECT 1 FROM information_schema.processlist WHERE user = 'oma_user'
        AND (state LIKE 'Waiting for%' OR state = 'Update' OR state = 'Updating')`,
   );

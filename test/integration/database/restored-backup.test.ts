@@ -1,30 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { expect, it } from 'vitest';
 import { A, APPLIANCE, attach, B, create, detach, ended } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 const RUNBOOKS = new URL('../../../docs/guides/runbooks.md', import.meta.url);
 
-let server: Mariadb;
-let pool: Database;
-let database: string;
-
-beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  database = migrated.dsn.database;
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
-});
+const database = useMigrated();
 
 it('after the statement of the runbook nothing of the backup is done again by itself', async () => {
-  const ledger = new MysqlLedger(pool, Date.now);
+  const ledger = database.ledger(Date.now);
   const before = await ledger.takeOver(APPLIANCE, 'before the backup', { seen: null, instance: '' });
   const { operation: done } = await ledger.accept(before, create('done'));
   const { operation: executing } = await ledger.accept(before, detach(A));
@@ -36,7 +20,7 @@ it('after the statement of the runbook nothing of the backup is done again by it
 
   const section = (await readFile(RUNBOOKS, 'utf8')).split('## The database was restored from a backup')[1];
   const statement = /```sql\n([^`]+)```/.exec(section ?? '')?.[1] ?? '';
-  await server.query(statement, [], database);
+  await database.query(statement);
 
   const seen = await ledger.readOwner(APPLIANCE);
   const after = await ledger.takeOver(APPLIANCE, 'after it', { seen, instance: '' });
