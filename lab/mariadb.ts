@@ -1,8 +1,21 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import mysql from 'mysql2/promise';
 import { ensurePackages, findProgram } from './packages';
 import { freePort } from './ports';
@@ -54,9 +67,12 @@ const PASSWORD = 'oma_password';
 const DATABASE = 'migratekit_oma';
 const PATIENCE_MS = 60_000;
 
+/** Where the build tools keep what can be made again, too. */
+const CACHE = fileURLToPath(new URL('../node_modules/.cache/', import.meta.url));
+
 /**
- * Starts a private instance from Debian's packages in a temporary folder. About 2 s, most of it the
- * installation. With MYSQLD=/path/to/mysqld in the environment it is that MySQL instead.
+ * Starts a private instance from Debian's packages in a temporary folder. With MYSQLD=/path/to/mysqld in the
+ * environment it is that MySQL instead.
  */
 export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
   const mysqld = process.env.MYSQLD;
@@ -65,8 +81,10 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
   const server = new Server(program, dir, await freePort(), options.env);
   try {
     server.configure({ ...(mysqld === undefined ? MARIADB : MYSQL), ...options.settings });
-    if (mysqld === undefined) installDatabase(installer(), dir);
-    else initialize(mysqld, dir);
+    if (mysqld !== undefined) initialize(mysqld, dir);
+    // Some settings count when the folder is made.
+    else if (options.settings !== undefined) installDatabase(installer(), dir);
+    else cpSync(installedFolder(program), dataIn(dir), { recursive: true });
     await server.start();
     await server.query(`CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}'`);
     const address = await server.createDatabase(DATABASE);
@@ -80,6 +98,37 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
 const MARIADB = { 'innodb-log-file-size': '8M' };
 /** Without the X protocol, which listens on a port of its own, and the folder that the package makes. */
 const MYSQL = { 'innodb-redo-log-capacity': '16M', mysqlx: 'OFF', 'secure-file-priv': 'NULL' };
+
+function dataIn(dir: string): string {
+  return join(dir, 'data');
+}
+
+/** A folder as the installer of this very server leaves it for this user: made by the first who needs it. */
+function installedFolder(program: string): string {
+  const { size, mtimeMs } = statSync(program);
+  const kept = join(CACHE, ['mariadb', process.getuid?.(), size, Math.round(mtimeMs)].join('-'));
+  if (existsSync(kept)) return kept;
+  mkdirSync(CACHE, { recursive: true });
+  const dir = mkdtempSync(join(CACHE, 'mariadb-new-'));
+  try {
+    writeConfig(dir, { datadir: dataIn(dir), tmpdir: join(dir, 'tmp'), ...MARIADB });
+    installDatabase(installer(), dir);
+    renameSync(dataIn(dir), kept);
+  } catch (error) {
+    // Another process may have been the first.
+    if (!existsSync(kept)) throw error;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+  return kept;
+}
+
+/** Makes the folder's `tmp` as well. */
+function writeConfig(dir: string, lines: Readonly<Record<string, string | number>>): void {
+  const text = Object.entries(lines).map(([name, value]) => `${name}=${value}`);
+  mkdirSync(join(dir, 'tmp'));
+  writeFileSync(join(dir, 'my.cnf'), ['[mysqld]', ...text, ''].join('\n'));
+}
 
 function installer(): string {
   return ensurePackages(['mariadb-install-db', 'my_print_defaults'])['mariadb-install-db'];
@@ -130,8 +179,8 @@ class Server {
   }
 
   configure(settings: Readonly<Record<string, string | number>>): void {
-    const lines = {
-      datadir: join(this.dir, 'data'),
+    writeConfig(this.dir, {
+      datadir: dataIn(this.dir),
       socket: this.socketPath,
       // A starting server clears the temporary tables of its folder: two servers must not share one.
       tmpdir: join(this.dir, 'tmp'),
@@ -142,10 +191,7 @@ class Server {
       'innodb-buffer-pool-size': '64M',
       'innodb-flush-log-at-trx-commit': 1,
       ...settings,
-    };
-    const text = Object.entries(lines).map(([name, value]) => `${name}=${value}`);
-    mkdirSync(join(this.dir, 'tmp'));
-    writeFileSync(join(this.dir, 'my.cnf'), ['[mysqld]', ...text, ''].join('\n'));
+    });
   }
 
   async start(): Promise<void> {
