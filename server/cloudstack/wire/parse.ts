@@ -23,11 +23,17 @@ const text = z
   .nullish()
   .transform((value) => value ?? null);
 const number = z.coerce.number();
-const optionalNumber = z
+/**
+ * How many, or which one. Null for what no CloudStack counts (less than nothing, a part, more than a number
+ * holds exactly): such an answer does not say it.
+ */
+const whole = z
   .union([z.number(), z.string()])
   .nullish()
-  .transform((value) => (value === null || value === undefined || value === '' ? Number.NaN : Number(value)))
-  .transform((value) => (Number.isNaN(value) ? null : value));
+  .transform((value) => (value === '' ? null : Number(value ?? Number.NaN)))
+  .transform((value) => (Number.isSafeInteger(value) && Number(value) >= 0 ? value : null));
+/** A place on a VM's bus, of which no hypervisor has so many. */
+const deviceId = whole.transform((value) => (value !== null && value > 65_535 ? null : value));
 const boolean = z
   .union([z.boolean(), z.string()])
   .nullish()
@@ -59,13 +65,13 @@ const volume = z
     name: text,
     type: text,
     state: text,
-    size: optionalNumber,
+    size: whole,
     zoneid: text,
     zonename: text,
     virtualmachineid: text,
     vmname: text,
     vmstate: text,
-    deviceid: optionalNumber,
+    deviceid: deviceId,
     created: date,
     attached: date,
     deleteprotection: boolean,
@@ -99,7 +105,7 @@ const snapshot = z
     name: text,
     volumeid: text,
     state: text,
-    virtualsize: optionalNumber,
+    virtualsize: whole,
     created: date,
     ...owner,
   })
@@ -130,7 +136,7 @@ const zone = z
   .transform(
     (v): CloudZone => ({ id: v.id.toLowerCase(), name: v.name ?? '', allocationState: v.allocationstate }),
   );
-const offering = z.object({ id, name: text, iscustomized: boolean, disksize: optionalNumber }).transform(
+const offering = z.object({ id, name: text, iscustomized: boolean, disksize: whole }).transform(
   (v): CloudDiskOffering => ({
     id: v.id.toLowerCase(),
     name: v.name ?? '',
@@ -174,7 +180,7 @@ export function items<T>(item: ListItem<T>, body: WireBody): T[] {
   return content(item.command, z.array(item.schema), body[item.key] ?? []);
 }
 
-const counted = z.object({ count: optionalNumber }).transform(({ count }) => count);
+const counted = z.object({ count: whole }).transform(({ count }) => count);
 
 /** How many items a list's answer says that there are, on all pages; null when it does not say. */
 export function countOf(body: WireBody): number | null {
@@ -192,9 +198,7 @@ export function content<T>(command: string, schema: z.ZodType<T>, body: unknown)
 export const HYPERVISOR: ListItem<{ readonly limit: number | null }> = {
   command: 'listHypervisorCapabilities',
   key: 'hypervisorCapabilities',
-  schema: z
-    .object({ maxdatavolumeslimit: optionalNumber })
-    .transform(({ maxdatavolumeslimit: limit }) => ({ limit })),
+  schema: z.object({ maxdatavolumeslimit: whole }).transform(({ maxdatavolumeslimit: limit }) => ({ limit })),
 };
 
 export const capabilities = z
@@ -218,9 +222,9 @@ export const capabilities = z
 export const accepted = z.object({ id: id.optional(), jobid: id });
 export const success = z.object({ success: boolean, displaytext: text });
 
-const jobError = z.object({ errorcode: optionalNumber, errortext: text });
+const jobError = z.object({ errorcode: whole, errortext: text });
 const jobVolume = z.object({
-  volume: z.object({ id, virtualmachineid: text, deviceid: optionalNumber, attached: date }),
+  volume: z.object({ id, virtualmachineid: text, deviceid: deviceId, attached: date }),
 });
 const jobSnapshot = z.object({ snapshot: z.object({ id }) });
 
@@ -236,7 +240,7 @@ export const job = z
   .object({
     jobid: id,
     jobstatus: number,
-    jobresultcode: optionalNumber,
+    jobresultcode: whole,
     jobresult: z.unknown().optional(),
     jobinstanceid: text,
     jobinstancetype: text,

@@ -28,6 +28,26 @@ describe('lists', () => {
     expect(await canned.client.cloud.readVolume(VOLUME)).toMatchObject({ value: { type: 'DATADISK' } });
   });
 
+  it.each([-1, 0.5, '1e400', '-1073741824', '9223372036854775808', 'a lot'])(
+    'a size of %j says nothing, nor is it a place on a bus',
+    async (odd) => {
+      canned.say(
+        ok('listVolumes', {
+          count: 1,
+          volume: [{ ...volume(1), size: odd, virtualmachineid: VM, deviceid: odd }],
+        }),
+      );
+      expect(await canned.client.cloud.listVolumes({})).toMatchObject([{ size: null, deviceId: null }]);
+    },
+  );
+
+  it('a place on a bus that no bus has is not known', async () => {
+    canned.say(
+      ok('listVolumes', { count: 1, volume: [{ ...volume(1), virtualmachineid: VM, deviceid: 1e12 }] }),
+    );
+    expect(await canned.client.cloud.listVolumes({})).toMatchObject([{ vmId: VM, deviceId: null }]);
+  });
+
   it('a size of 0 is that of a server that does not know it: no volume and no snapshot is empty', async () => {
     canned.say(ok('listVolumes', { count: 1, volume: [{ ...volume(1), size: 0 }] }));
     expect(await canned.client.cloud.listVolumes({})).toMatchObject([{ size: null }]);
