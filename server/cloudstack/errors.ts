@@ -2,6 +2,8 @@ import type { ErrorCode } from '../core/errors';
 import { CloudError, type CloudErrorKind, type CloudOutcome } from './cloud';
 
 const TEXT_LIMIT = 1_000;
+/** Of what is cleaned: to clean the megabytes that an answer may have takes longer than a lease lasts. */
+const RAW_LIMIT = 16 * TEXT_LIMIT;
 
 /**
  * Removes control characters and credentials and limits the length: the text goes into logs, replies and
@@ -9,6 +11,7 @@ const TEXT_LIMIT = 1_000;
  */
 export function cleanText(text: string): string {
   return text
+    .slice(0, RAW_LIMIT)
     .replace(/[\u0000-\u001f\u007f]+/g, ' ')
     .replace(/\b(apikey|signature)=[^&\s"']+/gi, '$1=***')
     .slice(0, TEXT_LIMIT)

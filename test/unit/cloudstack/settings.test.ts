@@ -257,4 +257,11 @@ describe('small things', () => {
     expect(Buffer.from(said).toString(), 'it has a UTF-8 form').toBe(said);
     expect(cleanText('disk \u{1f600} is in the way')).toBe('disk \u{1f600} is in the way');
   });
+
+  it('megabytes of text are not cleaned to their end, which would take seconds', () => {
+    const before = process.cpuUsage();
+    expect(cleanText('y\u0007'.repeat(5_000_000))).toHaveLength(999);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1_000, 'processor time in ms').toBeLessThan(300);
+  });
 });
