@@ -16,7 +16,15 @@ import type { WireBody } from './transport';
  * The fields that we read of CloudStack's answers, coerced, because their types differ between versions
  * (numbers as strings, ids as numbers, booleans as strings). Absent fields become null.
  */
-const id = z.union([z.string(), z.number()]).transform(String);
+/**
+ * A UUID, also between blanks, which control characters become. What is longer, or could not stand in the name
+ * of a file, names nothing.
+ */
+const id = z
+  .union([z.string(), z.number()])
+  .transform((value) => String(value).trim())
+  .pipe(z.string().regex(/^[\w-]{1,64}$/, 'no id'));
+const optionalId = id.nullish().transform((value) => value ?? null);
 const text = z
   .union([z.string(), z.number()])
   .transform(String)
@@ -68,7 +76,7 @@ const volume = z
     size: whole,
     zoneid: text,
     zonename: text,
-    virtualmachineid: text,
+    virtualmachineid: optionalId,
     vmname: text,
     vmstate: text,
     deviceid: deviceId,
@@ -103,7 +111,7 @@ const snapshot = z
   .object({
     id,
     name: text,
-    volumeid: text,
+    volumeid: optionalId,
     state: text,
     virtualsize: whole,
     created: date,
@@ -224,7 +232,7 @@ export const success = z.object({ success: boolean, displaytext: text });
 
 const jobError = z.object({ errorcode: whole, errortext: text });
 const jobVolume = z.object({
-  volume: z.object({ id, virtualmachineid: text, deviceid: deviceId, attached: date }),
+  volume: z.object({ id, virtualmachineid: optionalId, deviceid: deviceId, attached: date }),
 });
 const jobSnapshot = z.object({ snapshot: z.object({ id }) });
 
@@ -242,7 +250,7 @@ export const job = z
     jobstatus: number,
     jobresultcode: whole,
     jobresult: z.unknown().optional(),
-    jobinstanceid: text,
+    jobinstanceid: optionalId.catch(null),
     jobinstancetype: text,
   })
   .transform((v): CloudJob => {

@@ -477,6 +477,20 @@ describe('jobs', () => {
     expect((await canned.client.cloud.queryJob(JOB))?.volumeId).toBeNull();
   });
 
+  it.each(['x'.repeat(65), '../../etc/passwd', 'a\u0000b', ''])(
+    'an object that is called %j is none, in a job, in an acceptance and in a list',
+    async (odd) => {
+      canned.say(job({ jobstatus: 1, jobinstanceid: odd, jobresult: { volume: { id: odd } } }));
+      expect((await canned.client.cloud.queryJob(JOB))?.volumeId).toBeNull();
+      canned.say(ok('attachVolume', { jobid: JOB, id: odd }));
+      expect(await refused(canned.attach())).toMatchObject({ kind: 'network', outcome: 'unknown' });
+      canned.say(ok('listVolumes', { count: 1, volume: [{ id: VOLUME, virtualmachineid: odd }] }));
+      expect((await refused(canned.client.cloud.listVolumes({}))).kind, 'nor is it attached nowhere').toBe(
+        'network',
+      );
+    },
+  );
+
   it('of another id is no answer: it may be about another volume', async () => {
     canned.say(job({ jobid: JOB.toUpperCase(), jobstatus: 1 }));
     expect((await canned.client.cloud.queryJob(JOB))?.status).toBe('succeeded');
