@@ -24,7 +24,7 @@ export function wantsColor(stream: NodeJS.WriteStream, asked: boolean | undefine
 /** Escapes control characters: names come from other people and must not send commands to the terminal. */
 export function visible(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+    /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
     (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -30,6 +30,13 @@ it('in the hint which volume was meant', async () => {
   );
 });
 
+it('a name that only looks like another one: marks without a width, line separators', async () => {
+  daemon.listed.length = 0;
+  daemon.listed.push(listed(cloudVolume(VOLUME, { name: 'da\u200bta\u2028\u061c\ufeff' })));
+  const { error } = await ctl('volume', 'show', VOLUME.slice(0, 8));
+  expect(error).toContain('(da\\u200bta\\u2028\\u061c\\ufeff, ');
+});
+
 it('in what the daemon refuses with', async () => {
   const { code, error } = await ctl('volume', 'show', 'evil\u202e');
   expect(code).toBe(3);
