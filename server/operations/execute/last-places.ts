@@ -1,4 +1,5 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
+import { isLeaving } from '../../cloudstack/volume-states';
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { type Evidence, unknown } from '../../model/evidence';
@@ -24,6 +25,8 @@ interface EndedPlug {
 interface Left {
   readonly place: Place | null;
   readonly ended: readonly EndedPlug[];
+  /** A call of it has worked that CloudStack does not accept, or does not end, without storage. */
+  readonly hasStorage: boolean;
 }
 
 /** The same, and monotonic ms at which it was noted. */
@@ -35,7 +38,9 @@ interface Noted extends Left {
 
 const ATTACH: MutationStep = 'attach-volume';
 const DETACHES: readonly string[] = ['detach-volume', 'undo-detach-volume'] satisfies MutationStep[];
-const MOVES: readonly string[] = [ATTACH, ...DETACHES, 'create-volume', 'delete-volume'];
+const MAKES_DETACHED: readonly string[] = ['create-volume', 'recover-volume'] satisfies MutationStep[];
+const LEAVES_DETACHED: readonly string[] = [...DETACHES, ...MAKES_DETACHED];
+const MOVES: readonly string[] = [ATTACH, ...LEAVES_DETACHED, 'delete-volume'];
 
 /**
  * Where the operations of the last seconds have left their volumes. A look at CloudStack that contradicts it
@@ -84,7 +89,7 @@ export class LastPlaces {
    */
   private async ofEarlierOwner(volumeId: string, except: string): Promise<Noted | null> {
     if (volumeId === '' || !this.isFresh(this.begunAtMs)) return null;
-    const left = (await this.lastInLedger(volumeId, except)) ?? { place: null, ended: [] };
+    const left = (await this.lastInLedger(volumeId, except)) ?? { place: null, ended: [], hasStorage: false };
     const noted = { ...left, atMs: this.begunAtMs, before: null };
     // An operation of this owner may have ended meanwhile.
     if (!this.noted.has(volumeId)) this.noted.set(volumeId, noted);
@@ -133,37 +138,52 @@ function leftBy({ id, status }: Pick<Operation, 'id' | 'status'>, journal: Journ
       ? []
       : [{ vmId, attached: plug.attached }];
   });
-  if (!worked.includes(last)) return { place: null, ended };
+  const unplaced = { place: null, ended, hasStorage: worked.some(({ step }) => step !== 'create-volume') };
+  if (!worked.includes(last)) return unplaced;
   const place = (at: Place['at'], vmId: string | null = null) => ({
+    ...unplaced,
     place: { operationId: id, at, vmId },
-    ended,
   });
-  if (last.step === 'create-volume' || DETACHES.includes(last.step)) return place('detached');
+  if (LEAVES_DETACHED.includes(last.step)) return place('detached');
   const intent = intentFor(last.data.job_id);
   const { vmId } = intentOf(intent, false);
-  if (last.step === ATTACH) return vmId === null ? { place: null, ended } : place('attached', vmId);
+  if (last.step === ATTACH) return vmId === null ? unplaced : place('attached', vmId);
   // What was put into the trash is shown, and may be brought back.
-  return status === 'completed' && intent?.expunge !== false ? place('deleted') : { place: null, ended };
+  return status === 'completed' && intent?.expunge !== false ? place('deleted') : unplaced;
 }
 
 /** Why the look may be old; `volume` null: there is none. null: it may well be true. */
 function contradiction(noted: Noted, volume: CloudVolume | null, journal: Journal): string | null {
   if (volume === null && journal.wasAccepted('delete-volume')) return null;
-  const shown = volume === null ? 'as deleted' : whereText(volume.vmId);
   const { place } = noted;
   const hasMoved = [ATTACH, 'detach-volume', 'undo-detach-volume'] as const;
   const isOwnToJudge = volume !== null && hasMoved.some((step) => journal.wasAccepted(step));
-  if (place !== null && !isOwnToJudge && !agrees(place, volume)) {
-    const left = place.at === 'deleted' ? 'deleted it' : `left it ${whereText(place.vmId)}`;
-    return `operation ${place.operationId} has just ${left}, and CloudStack shows it ${shown}`;
-  }
-  return volume !== null && isEnded(noted, volume)
+  const left = place?.at === 'deleted' ? 'deleted it' : `left it ${whereText(place?.vmId ?? null)}`;
+  const hasJust = `operation ${place?.operationId ?? ''} has just ${left}, and CloudStack shows it`;
+  if (place !== null && !isOwnToJudge && !agrees(place, volume))
+    return `${hasJust} ${volume === null ? 'as deleted' : whereText(volume.vmId)}`;
+  if (volume === null) return null;
+  if (place !== null && isLeaving(volume) && !isOwnState(journal))
+    return `${hasJust} in state ${volume.state}`;
+  if (volume.state === 'Allocated' && hasStorage(noted))
+    return 'it has just been attached or detached, and CloudStack shows it without storage as before';
+  return isEnded(noted, volume)
     ? `it was just detached from VM ${volume.vmId ?? ''}, and CloudStack shows it there as before`
     : null;
 }
 
 function agrees({ at, vmId }: Place, volume: CloudVolume | null): boolean {
   return at === 'deleted' || volume === null ? at === 'deleted' && volume === null : volume.vmId === vmId;
+}
+
+/** Whether the volume is deleted is what the operation that looks changes itself. */
+function isOwnState(journal: Journal): boolean {
+  return (['delete-volume', 'recover-volume'] as const).some((step) => journal.intent(step) !== null);
+}
+
+function hasStorage(noted: Noted): boolean {
+  for (let one: Noted | null = noted; one !== null; one = one.before) if (one.hasStorage) return true;
+  return false;
 }
 
 /** The volume is shown in a plug that an operation has ended. */

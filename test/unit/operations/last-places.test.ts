@@ -177,6 +177,45 @@ describe('where an operation has just left a volume', () => {
     expect(await taken(ended(detached), onAppliance, call('attach-volume', REFUSED))).toBe('unknown');
   });
 
+  it('not in the trash, and with storage: a look that shows it so may be older', async () => {
+    const [inTrash, bare] = [seenVolume({ state: 'Destroy' }), seenVolume({ state: 'Allocated' })];
+    const recovered = call('recover-volume', OK);
+    for (const steps of [detached, call('create-volume', OK), recovered])
+      expect(await taken(ended(steps), inTrash), JSON.stringify(steps)).toBe('unknown');
+    for (const steps of [detached, [...attached, ...detached], recovered])
+      expect(await taken(ended(steps), bare), JSON.stringify(steps)).toBe('unknown');
+    expect(await taken(ended(call('create-volume', OK)), bare)).toBe('seen');
+    expect(await taken(ended(recovered), free)).toBe('seen');
+    expect(await taken(ended(recovered), onOther)).toBe('unknown');
+  });
+
+  it('in the trash, perhaps, where it was put there, or where the looking operation changes that', async () => {
+    const inTrash = seenVolume({ state: 'Destroy' });
+    const removed = call('delete-volume', OK, { expunge: false });
+    expect(await taken(ended([...detached, ...removed]), inTrash)).toBe('seen');
+    const { note, look } = world();
+    note(ended(call('recover-volume', OK)));
+    note(ended(removed, 'completed', 'again'));
+    expect((await look(inTrash)).kind).toBe('seen');
+    for (const step of ['delete-volume', 'recover-volume'])
+      expect(await taken(ended(detached), inTrash, call(step, UNKNOWN)), step).toBe('seen');
+  });
+
+  it('with storage also for an operation that has detached it itself', async () => {
+    const bare = seenVolume({ state: 'Allocated' });
+    expect(await taken(ended(call('attach-volume', OK, { vm_id: OTHER_VM })), bare, detached)).toBe(
+      'unknown',
+    );
+  });
+
+  it('is told as deleted where it is shown in the trash', async () => {
+    const { note, look } = world();
+    note(ended(detached));
+    expect(await look(seenVolume({ state: 'Destroy' }))).toMatchObject({
+      why: 'operation before has just left it detached, and CloudStack shows it in state Destroy',
+    });
+  });
+
   it('says nothing about a look that has shown nothing, and nothing of an operation without a volume', async () => {
     expect(await taken(ended(detached), hidden())).toBe('unknown');
     const { note, look } = world([ended(detached)]);

@@ -134,6 +134,58 @@ describe('a look that is older than what another operation has done a moment ago
     expect(rig.calls).toEqual(['attachVolume', 'resizeVolume']);
   });
 
+  it.each([0, 1])(
+    'delete into the trash: the volume has been attached since it was shown without storage (restarts: %i)',
+    async (restarts) => {
+      const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+      const volume = await rig.volume({ state: 'Allocated' });
+      const old = await rig.cloud.readVolume(volume.id);
+      await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+      await rig.run('detach', { volume_id: volume.id });
+      if (restarts > 0) await rig.restart();
+      showOld(rig, volume.id, old, 2);
+      const operation = await rig.run('delete', { volume_id: volume.id });
+      expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+      expect(volume).toMatchObject({ state: 'Destroy', removed: false });
+    },
+  );
+
+  it('delete into the trash: also where it is the delete itself that has detached it', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume({ state: 'Allocated' });
+    const old = await rig.cloud.readVolume(volume.id);
+    await rig.run('attach', { volume_id: volume.id, vm_id: rig.here });
+    const { readVolume } = rig.cloud;
+    rig.cloud.readVolume = async (asked) => {
+      const now = await readVolume.call(rig.cloud, asked);
+      const isEarly = rig.clock.now() - volume.created < LIMITS.READ_SETTLE_MS;
+      return isEarly && volume.vmId === null && volume.state === 'Ready' ? old : now;
+    };
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+    expect(volume).toMatchObject({ state: 'Destroy', removed: false });
+  });
+
+  it.each(['attach', 'snapshot'] as const)('%s: a volume that was just recovered', async (type) => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ state: 'Destroy' });
+    const old = await rig.cloud.readVolume(id);
+    await rig.run('recover', { volume_id: id });
+    showOld(rig, id, old);
+    const operation = await rig.run(type, { volume_id: id, vm_id: rig.here });
+    expect(operation).toMatchObject({ status: 'completed' });
+  });
+
+  it('snapshot: a volume that was shown without storage before its first attach', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume({ state: 'Allocated' });
+    const old = await rig.cloud.readVolume(id);
+    await rig.run('attach', { volume_id: id, vm_id: rig.here });
+    await rig.run('detach', { volume_id: id });
+    showOld(rig, id, old);
+    expect(await rig.run('snapshot', { volume_id: id })).toMatchObject({ status: 'completed' });
+  });
+
   it('what stays so is believed: somebody has attached it by hand', async () => {
     const rig = await Rig.start();
     const { id } = await detachedFrom(rig, rig.vm('Running'));
