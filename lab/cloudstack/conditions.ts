@@ -15,6 +15,11 @@ export const CONDITION_KINDS = [
    * lists leave it out, changes are 531.
    */
   'hidden',
+  /**
+   * Every list of several things leaves the volume, VM or disk offering `id` out, as one that has moved to an
+   * earlier page while the next was asked for; asked for by its id it is shown.
+   */
+  'unlisted',
 ] as const;
 type ConditionKind = (typeof CONDITION_KINDS)[number];
 
@@ -77,6 +82,11 @@ export class Conditions {
   /** Whether one of these ids or names is out of sight. */
   hides(...ids: readonly string[]): boolean {
     return this.current().some(({ kind, id }) => kind === 'hidden' && id !== undefined && ids.includes(id));
+  }
+
+  /** Whether a list of several things leaves this one out. */
+  leavesOut(id: string): boolean {
+    return this.current().some((one) => one.kind === 'unlisted' && one.id === id);
   }
 
   private current(): readonly Holding[] {

@@ -6,6 +6,7 @@ import { type AttachVolume, attachVolume } from './actions/attach';
 import { type DetachVolume, detachVolume } from './actions/detach';
 import { diskOf } from './actions/disks';
 import { destroyVm, startVm, stopVm } from './actions/machines';
+import { type MigrateVolume, migrateVolume } from './actions/migrate';
 import { type DestroyVolume, deleteVolume, destroyVolume, recoverVolume } from './actions/removal';
 import { type CreateVolume, createVolume, growVolume } from './actions/volumes';
 import { Conditions } from './conditions';
@@ -177,6 +178,10 @@ export class CloudModel {
 
   recoverVolume(id: string, by = this.account): Volume {
     return recoverVolume(this.parts, id, by);
+  }
+
+  migrateVolume(asked: MigrateVolume, by = this.account): { copy: Volume; job: Job } {
+    return migrateVolume(this.parts, asked, by);
   }
 
   /** By hand, as an administrator of the storage would, the guest's disk with it. */

@@ -10,23 +10,31 @@ const LOOK_MS = 200;
 /** Larger than any volume of a schedule. */
 const MISFIT_BYTES = 50 * 1024 ** 3;
 
+/** The id of a job that somebody starts past the daemon. */
+export function jobByHand(world: World): string {
+  const id = world.random.uuid();
+  world.byHand.add(id);
+  return id;
+}
+
+/** Resolves when a person sees that the job has ended. */
+export async function ended(world: World, id: string): Promise<void> {
+  while (world.model.jobs.get(id)?.status === 0 && !world.over) await world.scheduler.sleep(LOOK_MS);
+}
+
 /** Somebody takes the volume from where it is, and gives it to the VM; null: to none. */
 export async function moveByHand(world: World, volume: Volume, vmId: string | null): Promise<void> {
-  const { model, random, scheduler } = world;
-  const job = (): string => {
-    const id = random.uuid();
-    world.byHand.add(id);
-    return id;
-  };
-  const ended = async (id: string) => {
-    while (model.jobs.get(id)?.status === 0 && !world.over) await scheduler.sleep(LOOK_MS);
-  };
+  const { model } = world;
   world.disturb(volume.id);
   try {
-    if (volume.vmId !== null) await ended(model.detachVolume({ id: volume.id, jobId: job() }).id);
+    if (volume.vmId !== null)
+      await ended(world, model.detachVolume({ id: volume.id, jobId: jobByHand(world) }).id);
     world.disturb(volume.id);
     if (!world.over && vmId !== null)
-      await ended(model.attachVolume({ id: volume.id, vmId, deviceId: null, jobId: job() }).id);
+      await ended(
+        world,
+        model.attachVolume({ id: volume.id, vmId, deviceId: null, jobId: jobByHand(world) }).id,
+      );
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
   }

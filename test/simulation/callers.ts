@@ -67,6 +67,8 @@ export class Callers {
         const size = (world.volume(volumeId)?.size ?? 0) + ask.moreBytes;
         return size > 0 ? this.request('resize', { volume_id: volumeId, size }) : undefined;
       }
+      case 'recover':
+        return this.request('recover', { volume_id: this.volume(ask.volume) });
       case 'snapshot':
         return this.request('snapshot', { volume_id: this.volume(ask.volume), name: 'before' });
       case 'snapshot-group': {

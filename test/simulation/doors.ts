@@ -78,6 +78,8 @@ export class Doors {
       this.checkNeighbour(args[0], null);
       this.volumeCall(process, what, args[0], null);
     }
+    if (what === 'cloud.recoverVolume' && typeof args[0] === 'string')
+      this.volumeCall(process, what, args[0], null);
     if (what !== 'cloud.submit' || !isCommand(args[0])) return;
     const [command, jobId] = args;
     if (command.name === 'attachVolume' || command.name === 'detachVolume')
@@ -258,7 +260,7 @@ export class Doors {
    */
   private looksGone(volume: Volume): boolean {
     const { model, disturbed, scheduler } = this.world;
-    if (model.conditions.hides(volume.id)) return true;
+    if (model.conditions.hides(volume.id) || model.conditions.leavesOut(volume.id)) return true;
     const knownMs = scheduler.time - (disturbed.get(volume.id) ?? Number.NEGATIVE_INFINITY);
     return this.world.isShownLate(volume) && knownMs > STALE_MAX_MS;
   }

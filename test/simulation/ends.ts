@@ -1,3 +1,4 @@
+import { GOING } from '~/lab/cloudstack/actions/removal';
 import type { Snapshot } from '~/lab/cloudstack/records';
 import { exportName } from '~/server/model/export-name';
 import type { Operation } from '~/server/model/operation';
@@ -23,10 +24,17 @@ export function complaintAt(world: World, operation: Operation): string | null {
       return detached(world, volumeId);
     case 'delete': {
       const left = detached(world, volumeId);
-      return left ?? (world.volume(volumeId)?.removed === true ? null : 'it still exists');
+      const volume = world.volume(volumeId);
+      const isGone =
+        volume?.removed === true || (operation.response?.recoverable === true && volume?.state === 'Destroy');
+      return left ?? (isGone ? null : 'it still exists');
     }
-    case 'recover':
-      return world.volume(volumeId)?.state === 'Ready' ? null : 'it is not recovered';
+    case 'recover': {
+      const volume = world.volume(volumeId);
+      return volume && !volume.removed && !GOING.includes(volume.state)
+        ? null
+        : `it is ${volume?.state ?? 'nowhere'}`;
+    }
     case 'create': {
       const volume = world.volume(volumeId);
       if (!volume || volume.removed) return 'it does not exist';
@@ -77,6 +85,8 @@ export function needlessRefusal(world: World, operation: Operation): string | nu
   switch (operation.errorCode) {
     case 'VOLUME_NOT_FOUND':
       return volume.removed ? null : 'it is there';
+    case 'VOLUME_STATE':
+      return volume.removed || volume.state !== 'Ready' ? null : 'it is ready';
     case 'VOLUME_ATTACHED_ELSEWHERE':
       return isElsewhere(world, operation, volume.vmId) ? null : `it is ${place}`;
     default:

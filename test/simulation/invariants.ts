@@ -192,13 +192,17 @@ export class Invariants {
     const key = `${kind} ${volumeId} ${jobId ?? ''}`;
     const times = (this.effectsOf.get(key) ?? 0) + 1;
     this.effectsOf.set(key, times);
-    if (times > 1)
+    // As often as it is deleted.
+    if (times > 1 && kind !== 'recover')
       this.fail(
         'each-effect-once',
         `${kind} of ${volumeId} happened ${times} times (job ${jobId ?? 'none'})`,
       );
     if (kind === 'resize' || kind === 'revert') this.world.disks.resized(volumeId);
-    if (kind === 'delete') this.checkDelete(volumeId);
+    if (kind === 'delete') {
+      this.checkUnnumbered(volumeId, 'delete');
+      this.checkKept(volumeId);
+    } else if (kind === 'recover') this.checkUnnumbered(volumeId, 'recover');
     else this.checkIntended(effect);
   }
 
@@ -261,16 +265,27 @@ export class Invariants {
       );
   }
 
-  private checkDelete(volumeId: string): void {
+  /** What has no job: of a delete or recover of this volume. */
+  private checkUnnumbered(volumeId: string, type: 'delete' | 'recover'): void {
+    if (this.world.administered.has(volumeId)) return;
     const wanted = [...this.stories].some(([id, story]) => {
       const operation = this.world.store.operations.get(id)?.operation;
       return (
-        operation?.type === 'delete' &&
+        operation?.type === type &&
         operation.volumeId === volumeId &&
-        [...story.intents.values()].includes('delete-volume')
+        [...story.intents.values()].includes(`${type}-volume`)
       );
     });
-    if (!wanted) this.fail('no-effect-without-intent', `volume ${volumeId} was deleted without an intent`);
+    if (!wanted) this.fail('no-effect-without-intent', `${type} of volume ${volumeId} without an intent`);
+  }
+
+  /** Where volumes go into the trash, none goes for good that has ever had content. */
+  private checkKept(volumeId: string): void {
+    const { script, administered, model } = this.world;
+    if (script.world.trash !== true || administered.has(volumeId)) return;
+    this.count('what-can-be-kept-is-not-expunged');
+    if (model.effectsOf(volumeId, 'attach') > 0)
+      this.fail('what-can-be-kept-is-not-expunged', `${volumeId} has been attached, and was expunged`);
   }
 
   // ---- rows

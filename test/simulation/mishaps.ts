@@ -1,4 +1,5 @@
 import { isTerminal } from '~/server/model/operation';
+import { administer } from './administer';
 import { byHand, moveByHand, muteSerial, visit } from './by-hand';
 import { restoreRows, writeRow } from './foreign-rows';
 import { resize, use } from './guest-mishaps';
@@ -16,6 +17,7 @@ const TOLD_THERE: ReadonlySet<Mishap['kind']> = new Set([
   'visitor',
   'serial-muted',
   'row-written',
+  'administrator',
 ]);
 
 /** Lets a mishap strike. */
@@ -96,6 +98,9 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
       return;
     case 'cold-start':
       processes.coldStart(mishap.ms);
+      return;
+    case 'administrator':
+      administer(world, mishap.does);
       return;
     case 'snapshot-hidden': {
       const id = model.inventory.snapshots.at(-1 - mishap.which)?.id;

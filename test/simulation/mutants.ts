@@ -407,4 +407,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'plug.vmId === vmId && plug.attached === attached)) return false;',
     seed: 184,
   },
+  {
+    name: 'storage-forgotten',
+    what: 'believes a look that shows a volume without storage that has just been attached, and expunges it',
+    file: 'server/operations/execute/last-places.ts',
+    find: "if (volume.state === 'Allocated' && hasStorage(noted))",
+    replace: "if (volume.state === '' && hasStorage(noted))",
+    seed: 1_000_001_392,
+  },
 ];

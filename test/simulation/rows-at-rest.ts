@@ -13,8 +13,10 @@ export function rowsAtRest(world: World): string | null {
     // The daemon of that VM keeps it, or nobody does.
     if (vmId === otherVmId && world.theirs.size > 0) continue;
     const volume = world.volume(volumeId);
-    // A row that somebody wrote while its volume was being deleted stays: not shown is no proof.
-    if (world.rowsOfOthers.has(volumeId) && volume?.removed) continue;
+    // The row of a volume that somebody else deletes stays, and so does one that somebody writes while its
+    // volume is being deleted: not shown is no proof.
+    const isOfOthers = world.rowsOfOthers.has(volumeId) || world.administered.has(volumeId);
+    if (isOfOthers && volume?.removed) continue;
     if (!volume || volume.removed) return `${volumeId} has a row, and does not exist`;
     // Of disks with one serial sync follows none.
     if (volume.vmId !== vmId && world.script.world.twins !== true)

@@ -19,6 +19,8 @@ export type Ask =
     }
   /** To so many bytes more than it has. */
   | { readonly kind: 'resize'; readonly volume: number; readonly moreBytes: number }
+  /** Out of CloudStack's trash. */
+  | { readonly kind: 'recover'; readonly volume: number }
   | { readonly kind: 'snapshot'; readonly volume: number }
   /** Of all volumes that are there then; without any, nothing. */
   | { readonly kind: 'snapshot-group'; readonly where: 'here' | 'elsewhere' }
@@ -85,8 +87,22 @@ export type Mishap =
   | { readonly kind: 'rows-restored'; readonly ms: number }
   /** The appliance is stopped and started: its disks are those that CloudStack has for it. */
   | { readonly kind: 'cold-start'; readonly ms: number }
+  | { readonly kind: 'administrator'; readonly does: Administration }
   | { readonly kind: 'snapshot-hidden'; readonly which: number; readonly ms: number }
   | { readonly kind: 'row-spoilt'; readonly row: SpoiltRow };
+
+/** What an administrator does in CloudStack, past the daemon. */
+export type Administration =
+  /** `recoverMs`: put into the trash, and brought back so much later; null: expunged. */
+  | { readonly kind: 'deletes'; readonly volume: number; readonly recoverMs: number | null }
+  /** To another storage, which takes `ms`. */
+  | { readonly kind: 'migrates'; readonly volume: number; readonly ms: number }
+  /** The other VM. */
+  | { readonly kind: 'stops' }
+  | { readonly kind: 'starts' }
+  | { readonly kind: 'destroys'; readonly expunge: boolean }
+  /** None: for so long lists leave the volume out, and it is shown by its id. */
+  | { readonly kind: 'unlisted'; readonly volume: number; readonly ms: number };
 
 /** The row of an operation that is open then, and how a person decides about it in the end. */
 export interface SpoiltRow {
@@ -137,6 +153,10 @@ export interface Script {
     readonly daemons: 1 | 2;
     readonly rollback: 'detach' | 'keep';
     readonly exports: boolean;
+    /** Volumes are deleted into CloudStack's trash. */
+    readonly trash?: boolean;
+    /** Volumes that have never been attached have no storage yet. */
+    readonly unused?: boolean;
     /** Volumes on the other VM at the beginning. */
     readonly elsewhere: number;
     readonly otherVmRuns: boolean;

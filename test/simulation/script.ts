@@ -1,4 +1,5 @@
 import type { Fault } from '~/lab/cloudstack/faults';
+import { ADMINISTERED_FROM, withAdministrators } from './administrators';
 import { withContent } from './content';
 import { withGuestTrouble } from './guest-trouble';
 import { withNeighbour } from './neighbour';
@@ -40,7 +41,8 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  * frequent ones.
  */
 export function scriptOf(seed: number): Script {
-  return withOldReads(earlierScriptOf(seed));
+  const script = withOldReads(earlierScriptOf(seed));
+  return seed < ADMINISTERED_FROM ? script : withAdministrators(script);
 }
 
 /** Without management servers that lag behind, which have joined last. */

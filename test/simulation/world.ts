@@ -110,6 +110,8 @@ export class World {
   readonly muted = new Set<string>();
   /** Jobs that somebody started by hand, past the daemon. */
   readonly byHand = new Set<string>();
+  /** Volumes that an administrator has deleted or recovered. */
+  readonly administered = new Set<string>();
   /** Job id → the VM that its intent names. */
   readonly intendedVms = new Map<string, string>();
   /** Volumes that the daemon of the other VM has mapped. */
@@ -206,7 +208,7 @@ export class World {
       detachConnected: 'refuse',
       slots: world.slots?.wait ? 'wait' : 'refuse',
       volumeNames: 'unique',
-      deleteMode: 'expunge',
+      deleteMode: world.trash === true ? 'trash' : 'expunge',
       jobLostAfterMs: 30_000,
       exportsEnabled: world.exports,
       correlationTimeoutMs: 5_000,
@@ -393,7 +395,8 @@ export class World {
       zoneId: this.zoneId,
       diskOfferingId: offering?.id ?? null,
     });
-    Object.assign(volume, { state: 'Ready', hypervisor: 'KVM' });
+    if (world.unused !== true || index < world.elsewhere)
+      Object.assign(volume, { state: 'Ready', hypervisor: 'KVM' });
     if (index < world.elsewhere)
       Object.assign(volume, { vmId: this.otherVmId, deviceId: index + 4, attached: volume.created });
     this.volumes.push(volume.id);

@@ -42,7 +42,7 @@ export class Access {
    */
   sees(caller: Account, thing: Owned, scope: Scope): boolean {
     const owner = this.accounts.require(thing.accountId);
-    if (this.hidden(thing, owner)) return false;
+    if (this.hidden(thing, owner) || (!scope.byId && this.conditions.leavesOut(thing.id))) return false;
     if (scope.projectId === '-1') return caller.role === 'root' || this.owns(caller, owner);
     if (scope.projectId !== null) return owner === this.project(scope.command, caller, scope.projectId);
     if (scope.account !== null) return owner.name === scope.account && this.reaches(caller, owner);
