@@ -47,8 +47,11 @@ export type MutationState =
 /** A try whose end is journaled. */
 export type EndedTry = Extract<MutationState, { at: 'ended' }>;
 
+/** States after which CloudStack may show something else than before, or something else is wanted of it. */
+const TURNS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'failing'];
+
 /** States that take an operation further. An intent that is sent again and again does not. */
-const PROGRESS: readonly JournalState[] = ['accepted', 'refused', 'finished', 'done', 'failing'];
+const PROGRESS: readonly JournalState[] = [...TURNS, 'done'];
 
 /** What is journaled of a call. */
 export const CALL_STATES: readonly JournalState[] = ['intent', 'accepted', 'refused', 'finished'];
@@ -94,7 +97,16 @@ export class Journal {
 
   /** Sequence of the last entry that took the operation further; 0 when there is none. */
   get progress(): number {
-    return this.entries.findLast(({ state }) => PROGRESS.includes(state))?.sequence ?? 0;
+    return this.lastOf(PROGRESS);
+  }
+
+  /** Sequence of the last entry after which what was seen before says nothing any more; 0 when there is none. */
+  get turn(): number {
+    return this.lastOf(TURNS);
+  }
+
+  private lastOf(states: readonly JournalState[]): number {
+    return this.entries.findLast(({ state }) => states.includes(state))?.sequence ?? 0;
   }
 
   /** The data of the last entry `done` of this step, or null. */

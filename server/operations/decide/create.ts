@@ -37,7 +37,7 @@ export function decideCreate(s: Situation<'create'>): Action {
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
   const { volume } = s.facts;
-  if (volume?.kind === 'unknown' && s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS)
+  if (volume?.kind === 'unknown' && s.doubted('not-visible') > LIMITS.READ_SETTLE_MS)
     return notShown(volumeId, end, volume.why);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;

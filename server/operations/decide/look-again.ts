@@ -4,7 +4,7 @@ import type { Facts, Situation } from '../decision';
 
 /** What was seen and is not believed yet. */
 interface Doubt {
-  /** The doubt: each name has a time of its own, which begins with its first look. */
+  /** The doubt: each name has a time of its own, which begins with its first look (`Situation.doubted`). */
   readonly name: string;
   readonly step: string;
   readonly reason: string;
@@ -16,5 +16,5 @@ interface Doubt {
  * for LIMITS.READ_SETTLE_MS, and what is seen is to be believed.
  */
 export function lookAgain(s: Situation, { name, ...pause }: Doubt): Action | null {
-  return s.elapsed(name) > LIMITS.READ_SETTLE_MS ? null : { do: 'back-off', ...pause };
+  return s.doubted(name) > LIMITS.READ_SETTLE_MS ? null : { do: 'back-off', ...pause };
 }

@@ -3,6 +3,7 @@ import { LIMITS } from '../../core/limits';
 import { type Action, type Done, done } from '../action';
 import type { Situation } from '../decision';
 import { plugData } from './intent';
+import { lookAgain } from './look-again';
 import { follow } from './mutation';
 import { samePlug } from './permit-parts';
 import { doubtTheEffect, doubtTheRead } from './volume';
@@ -92,9 +93,11 @@ function undoCall(s: Situation, goal: Connection): Action | Done<string[]> {
   // this one may be old.
   const isElsewhere = state.at === 'ended' && state.withheld === 'VOLUME_ATTACHED_ELSEWHERE';
   const contradicts = isElsewhere || s.journal.removalProof !== null;
-  if (state.at === 'ended' && contradicts && s.elapsed(`elsewhere:${state.jobId}`) <= LIMITS.READ_SETTLE_MS) {
+  if (state.at === 'ended' && contradicts) {
     const reason = `the volume was not detached (${state.text ?? 'it is elsewhere'}), and CloudStack shows it here`;
-    return { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+    const name = `elsewhere:${state.jobId}`;
+    const again = lookAgain(s, { name, step: 'read-volume', reason, forget: ['volume'] });
+    if (again) return again;
   }
   if (state.at === 'ended' && (state.tries >= LIMITS.MUTATION_TRIES || state.withheld !== null)) {
     return done([

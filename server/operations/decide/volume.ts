@@ -22,9 +22,10 @@ export function knownVolume(s: Situation, volumeId: string): Action | Done<Seen<
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   const proof = s.journal.removalProof;
-  if (volume.kind === 'seen' && proof !== null && s.elapsed('shown-removed') <= LIMITS.READ_SETTLE_MS) {
+  if (volume.kind === 'seen' && proof !== null) {
     const reason = `CloudStack has said that volume ${volumeId} was removed, and shows it`;
-    return { do: 'back-off', step: 'read-volume', reason, forget: ['volume'] };
+    const doubt = { name: 'shown-removed', step: 'read-volume', reason, forget: ['volume'] } as const;
+    return lookAgain(s, doubt) ?? done(volume);
   }
   if (volume.kind !== 'unknown') return done(volume);
   if (proof !== null) return done(absent(proof, volume.at, volume.by));
@@ -68,7 +69,7 @@ export function judgeRemoved(s: Situation, volumeId: string): Action | null {
 export function whyUnseen(s: Situation, volumeId: string): string | null {
   const { volume } = s.facts;
   if (volume?.kind === 'absent') return `volume ${volumeId} is gone: ${volume.proof}`;
-  const isHidden = volume?.kind === 'unknown' && s.elapsed('not-visible') > LIMITS.READ_SETTLE_MS;
+  const isHidden = volume?.kind === 'unknown' && s.doubted('not-visible') > LIMITS.READ_SETTLE_MS;
   return isHidden ? `volume ${volumeId} is not visible to this key: ${volume.why}` : null;
 }
 

@@ -95,6 +95,7 @@ export class OperationRun implements RunContext {
         facts: this.facts,
         policy: this.parts.policy(),
         elapsed: (stage) => this.elapsed(stage),
+        doubted: (name) => this.elapsed(this.doubt(name)),
       });
       const end = await this.act(action);
       if (end) return end;
@@ -282,8 +283,8 @@ export class OperationRun implements RunContext {
   }
 
   learn(more: Facts): void {
-    if (more.volume?.kind === 'seen') this.stages.delete('not-visible');
-    if (more.snapshot?.kind === 'seen') this.stages.delete('snapshot-not-visible');
+    if (more.volume?.kind === 'seen') this.stages.delete(this.doubt('not-visible'));
+    if (more.snapshot?.kind === 'seen') this.stages.delete(this.doubt('snapshot-not-visible'));
     if (more.guards && !hidesSomething(more.guards)) this.stages.delete(`not-shown:${more.guards.jobId}`);
     this.facts = { ...this.facts, ...more };
   }
@@ -292,6 +293,10 @@ export class OperationRun implements RunContext {
     const facts = { ...this.facts };
     for (const key of keys) delete facts[key];
     this.facts = facts;
+  }
+
+  private doubt(name: string): string {
+    return `${name}@${this.journal.turn}`;
   }
 
   private elapsed(stage: string): number {

@@ -313,7 +313,7 @@ describe('create decides', () => {
       elapsed: { 'contradiction:create-volume:1': 16_000, 'create-volume:1': 1 },
     });
     expect(decideCreate(s)).toMatchObject({ do: 'intend', step: 'create-volume' });
-    const atOnce = { ...s, elapsed: (stage: string) => (stage === 'create-volume:1' ? 1 : 0) };
+    const atOnce = { ...s, doubted: () => 0 };
     expect(decideCreate(atOnce), 'it is looked at again before that').toMatchObject({
       do: 'back-off',
       step: 'create-volume',

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import { absent } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
-import { cleanup, GIB, Rig, SECOND_MS } from './rig';
+import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 import { MOUNT } from './situations';
 
 describe('a look that is older than what another operation has done a moment ago', () => {
@@ -102,6 +102,20 @@ describe('a look that is older than what another operation has done a moment ago
     expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_IN_USE' });
     expect(operation.error).toContain('so the volume stays attached');
     expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('the undo of an attach takes back what is shown as before again, though that was doubted once already', async () => {
+    const rig = await Rig.start();
+    const { id } = await rig.volume();
+    const old = await rig.cloud.readVolume(id);
+    rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+    rig.domain.events.onEntry(({ step, state }) => {
+      const hasAttached = step === 'attach-volume' && state === 'finished';
+      if (hasAttached || state === 'failing') showOld(rig, id, old, 1);
+    });
+    const operation = await rig.run('attach', { volume_id: id, vm_id: rig.here }, 20 * MINUTE_MS);
+    expect(operation).toMatchObject({ status: 'failed', errorCode: 'DEVICE_NOT_DETECTED' });
+    expect(rig.calls).toEqual(['attachVolume', 'detachVolume']);
   });
 
   it('detach: its job does not say how it ended, and the volume is shown as before its attach', async () => {

@@ -109,6 +109,7 @@ export function situation<T extends OperationType>(
     facts: given.facts ?? {},
     policy: { ...policy, ...given.policy },
     elapsed: (stage) => given.elapsed?.[stage] ?? 0,
+    doubted: (name) => given.elapsed?.[name] ?? 0,
   };
 }
 
