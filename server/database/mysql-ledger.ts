@@ -20,7 +20,14 @@ import {
   type Release,
   type VolumeRows,
 } from '../model/ledger';
-import type { Accepted, Claimed, MappingEffect, NewOperation, OperationChange } from '../model/ledger-writes';
+import type {
+  Accepted,
+  Claimed,
+  MappingEffect,
+  NewOperation,
+  OperationChange,
+  Refusals,
+} from '../model/ledger-writes';
 import type {
   Caller,
   ExportRecord,
@@ -149,14 +156,15 @@ export class MysqlLedger implements Ledger {
     return listOperations(this.database, filter);
   }
 
-  async resumable(epoch: Epoch): Promise<Operation[]> {
+  async resumable(epoch: Epoch, refused: Refusals = new Map()): Promise<Operation[]> {
     if (this.foreignEnded !== epoch.number) await endForeignOperations(this.database, epoch, this.now());
     this.foreignEnded = epoch.number;
-    return resumableOperations(this.database, epoch);
+    return resumableOperations(this.database, epoch, refused);
   }
 
-  claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
-    return claimOperations(this.database, epoch, { limit, at: this.now(), token: this.random.uuid() });
+  claim(epoch: Epoch, limit: number, refused: Refusals = new Map()): Promise<Claimed[]> {
+    const parts = { limit, at: this.now(), token: this.random.uuid(), refused };
+    return claimOperations(this.database, epoch, parts);
   }
 
   readJournal(operationId: string): Promise<JournalEntry[]> {

@@ -40,6 +40,9 @@ export interface Accepted {
   readonly outcome: 'accepted' | 'joined' | 'replayed';
 }
 
+/** Operations whose rows the database does not take, by id, and why. */
+export type Refusals = Map<string, string>;
+
 /** An operation that was moved to executing, and its journal up to then. */
 export interface Claimed {
   readonly operation: Operation;

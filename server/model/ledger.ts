@@ -1,7 +1,14 @@
 import { DaemonError } from '../core/errors';
 import type { Pruned, Pruning } from './age';
 import type { Claim, Owner } from './lease';
-import type { Accepted, Claimed, MappingEffect, NewOperation, OperationChange } from './ledger-writes';
+import type {
+  Accepted,
+  Claimed,
+  MappingEffect,
+  NewOperation,
+  OperationChange,
+  Refusals,
+} from './ledger-writes';
 import type {
   Caller,
   ExportRecord,
@@ -85,14 +92,16 @@ export interface Ledger {
   /**
    * Every operation of this appliance that is `executing`, re-leased to this epoch, in order of acceptance:
    * of an earlier owner, or claimed without an answer. The caller knows which of them it already runs. One
-   * whose status is not understood is held first, and is among them.
+   * whose status is not understood is held first, and is among them. One whose row the database does not take
+   * is added to `refused`, and may not be run.
    */
-  resumable(epoch: Epoch): Promise<Operation[]>;
+  resumable(epoch: Epoch, refused?: Refusals): Promise<Operation[]>;
   /**
    * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in
-   * order of acceptance. A volume on which an operation executes is skipped.
+   * order of acceptance. A volume on which an operation executes is skipped, as is what is `refused`, to which
+   * those are added whose rows the database does not take.
    */
-  claim(epoch: Epoch, limit: number): Promise<Claimed[]>;
+  claim(epoch: Epoch, limit: number, refused?: Refusals): Promise<Claimed[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;
   /** Entries of all operations of the appliance with id > after, oldest first. */
   feed(applianceId: string, after: number, limit: number): Promise<JournalEntry[]>;

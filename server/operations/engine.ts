@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Epoch } from '../model/ledger';
+import type { Refusals } from '../model/ledger-writes';
 import { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
 import { ActiveSteps } from './active-steps';
@@ -38,6 +39,9 @@ export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
   /** Executing operations that nobody may run, as of the last sweep. */
   private readonly held = new Map<string, Operation>();
+  /** Operations that the database did not let begin since the last sweep, and up to it. */
+  private refused: Refusals = new Map();
+  private refusedBefore: Refusals = new Map();
   private readonly steps: ActiveSteps;
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
@@ -146,9 +150,13 @@ export class Engine implements OtherRuns {
     return this.runs.get(operationId)?.run.operation ?? null;
   }
 
-  /** Why what this operation has done could not be written yet; null when all of it is. */
+  /**
+   * Why what this operation has done, or that it begins, could not be written yet; null when all of it is.
+   */
   whyUnwritten(operationId: string): string | null {
-    const waiting = this.runs.get(operationId)?.run.waiting;
+    const own = this.runs.get(operationId);
+    if (!own) return this.refused.get(operationId) ?? this.refusedBefore.get(operationId) ?? null;
+    const { waiting } = own.run;
     return waiting?.step === WRITING ? waiting.reason : null;
   }
 
@@ -209,12 +217,23 @@ export class Engine implements OtherRuns {
     // A run may end while the answer is under way, which then still names its operation. None begins
     // meanwhile.
     const running = new Set(this.runs.keys());
-    const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch));
+    this.refusedBefore = this.refused;
+    // Each claim costs a transaction of its own: some of them at a sweep, in turn.
+    const notTried = [...this.refused].slice(LIMITS.CLAIM_BATCH);
+    const refused: Refusals = new Map();
+    const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch, refused));
+    this.refused = new Map([...notTried, ...refused]);
     const stillExecuting = new Set(executing.map(({ id }) => id));
     for (const id of this.held.keys()) if (!stillExecuting.has(id)) this.held.delete(id);
     const orphans = executing.filter(({ id }) => !running.has(id));
     let resumed = 0;
     for (const operation of orphans) {
+      const refusal = refused.get(operation.id);
+      if (refusal !== undefined) {
+        // What it has sent may still have its effect, as with every other that is held.
+        this.held.set(operation.id, { ...operation, held: refusal });
+        continue;
+      }
       if (operation.held !== null || operation.type === 'unreadable') {
         await this.hold(operation, operation.held ?? 'its type is not known');
         continue;
@@ -248,14 +267,29 @@ export class Engine implements OtherRuns {
   private async claim(): Promise<number> {
     const room = Math.min(LIMITS.EXECUTING_MAX - this.runs.size, LIMITS.CLAIM_BATCH);
     if (room <= 0) return 0;
-    const claimed = await this.steps.use(() => this.parts.ledger.claim(this.epoch, room));
+    const before = this.refused.size;
+    const claimed = await this.steps.use(() => this.parts.ledger.claim(this.epoch, room, this.refused));
+    const tried = claimed.length + this.refused.size - before;
     for (const { operation, journal } of claimed) {
       if (operation.held === null && operation.type !== 'unreadable') this.launch(operation, journal);
       else await this.hold(operation, operation.held ?? 'its type is not known');
     }
     // There may be more of them; what waits for another operation is looked for at its end.
-    if (claimed.length >= room) this.pumpAgain = true;
+    if (tried >= room) this.pumpAgain = true;
+    else this.tellRefused();
     return claimed.length;
+  }
+
+  /** Nothing wakes the engine when what refuses them is mended. */
+  private tellRefused(): void {
+    for (const [operationId, reason] of this.refused)
+      if (this.refusedBefore.get(operationId) !== reason)
+        this.parts.logger.warn('The database does not let an operation begin', {
+          operation_id: operationId,
+          reason,
+        });
+    this.refusedBefore = new Map([...this.refusedBefore, ...this.refused]);
+    if (this.refused.size > 0) void this.retry();
   }
 
   /** `claimed`: the journal of one that was just claimed; null: it is resumed. */

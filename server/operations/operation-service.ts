@@ -41,7 +41,7 @@ export interface ServiceParts {
   heldOn(volumeId: string): Operation | null;
   /** The operation of this appliance that runs on this volume, or null. */
   runningOn(volumeId: string): Operation | null;
-  /** Why what this operation has done could not be written yet, so that its row does not say it; or null. */
+  /** Why what this operation has done, or that it begins, could not be written yet; or null. */
   whyUnwritten(operationId: string): string | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
@@ -263,8 +263,8 @@ export class OperationService {
   private withWaitReason(operation: Operation): Operation {
     const { status, held, volumeId } = operation;
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
-    if (status === 'executing')
-      return { ...operation, waitReason: this.parts.whyUnwritten(operation.id) ?? operation.waitReason };
+    const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation.id);
+    if (unwritten !== null) return { ...operation, waitReason: unwritten };
     if (status !== 'pending' || volumeId === '') return operation;
     const blocker = this.parts.heldOn(volumeId);
     if (blocker !== null) {

@@ -102,8 +102,9 @@ export function isSilence(error: unknown): boolean {
   return errorCode(error) === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
 
-export function isDuplicate(error: unknown): boolean {
-  return faultOf(error) === 'duplicate';
+/** `key`: only of this one, which is ours: a trigger of another program may have met a row of its own table. */
+export function isDuplicate(error: unknown, key = ''): boolean {
+  return faultOf(error) === 'duplicate' && messageOf(error).includes(key);
 }
 
 /** The server works, and has refused a row: others may be taken. */

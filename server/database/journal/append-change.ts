@@ -120,7 +120,7 @@ async function insertUnlessThere(
   try {
     return await insertEntries(tx, where, entries);
   } catch (error) {
-    if (isDuplicate(error)) return null;
+    if (isDuplicate(error, 'unique_operation_sequence')) return null;
     throw error;
   }
 }
@@ -137,7 +137,8 @@ async function patch(
     const updated = await rowUpdate(tx, epoch, operationId, change).executeTakeFirstOrThrow();
     return updated.numUpdatedRows > 0n;
   } catch (error) {
-    if (isDuplicate(error) && change.volumeId !== undefined) throw volumeBusy(change.volumeId, error);
+    const isBusy = isDuplicate(error, 'unique_executing_volume');
+    if (isBusy && change.volumeId !== undefined) throw volumeBusy(change.volumeId, error);
     throw error;
   }
 }

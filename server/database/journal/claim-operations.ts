@@ -1,8 +1,9 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import { messageOf } from '../../core/errors';
 import type { Epoch } from '../../model/ledger';
-import type { Claimed } from '../../model/ledger-writes';
+import type { Claimed, Refusals } from '../../model/ledger-writes';
 import { type JournalEntry, OPERATION_STATUSES, type Operation } from '../../model/operation';
-import { isDuplicate, isOfRow } from '../connection/faults';
+import { isDuplicate, isOfRow, unavailable } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
 import { toEntry, toOperation } from '../rows';
@@ -16,6 +17,8 @@ interface Claim {
   readonly at: number;
   /** A fresh value, by which a claim whose COMMIT was never answered recognises its own work. */
   readonly token: string;
+  /** See Ledger.claim. */
+  readonly refused: Refusals;
 }
 
 /**
@@ -26,7 +29,7 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   const { rows } = await database.query((db) =>
     sql<Candidate>`
       SELECT o.* FROM volume_operations o FORCE INDEX (operations_owner)
-      WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending'
+      WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending' ${butThose(parts.refused)}
         AND (o.volume_id = '' OR (
           NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume)
             WHERE x.executing_volume = o.volume_id)
@@ -52,6 +55,10 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
 
 interface Candidate {
   readonly id: string;
+}
+
+function butThose(refused: Refusals): RawBuilder<unknown> {
+  return refused.size === 0 ? sql`` : sql`AND o.id NOT IN (${sql.join([...refused.keys()])})`;
 }
 
 /**
@@ -81,7 +88,7 @@ async function claimAtOnce(
 
 /**
  * Claims the rest of them; the journals also tell what the packet has claimed. One whose row is refused keeps
- * no other from being claimed; the refusal is thrown when there is nothing else to claim.
+ * no other from being claimed.
  */
 async function claimInSteps(
   database: Database,
@@ -92,15 +99,11 @@ async function claimInSteps(
   try {
     return await claimTogether(database, epoch, ids, parts);
   } catch (error) {
-    if (!isOfRow(error) || ids.length === 1) throw error;
+    if (!isOfRow(error)) throw error;
     const claimed: JournalEntry[] = [];
     for (const id of ids)
-      try {
-        claimed.push(...(await claimTogether(database, epoch, [id], parts)));
-      } catch (refusal) {
-        if (!isOfRow(refusal)) throw refusal;
-      }
-    if (claimed.length === 0) throw error;
+      if (ids.length === 1) parts.refused.set(id, messageOf(error));
+      else claimed.push(...(await claimInSteps(database, epoch, [id], parts)));
     return claimed;
   }
 }
@@ -129,7 +132,7 @@ async function claimAll(
   try {
     await setExecuting(tx, epoch, ids, parts).execute();
   } catch (error) {
-    if (!isDuplicate(error)) throw error;
+    if (!isDuplicate(error, 'unique_executing_volume')) throw error;
     // Only that statement is undone; the transaction goes on.
     if (ids.length > 1) for (const id of ids) await claimAll(tx, epoch, [id], parts);
   }
@@ -173,17 +176,15 @@ function journalsOf(db: Kysely<Tables>, ids: readonly string[]) {
 }
 
 /** Everything of this appliance that is executing, re-leased to this epoch (see Ledger.resumable). */
-export async function resumableOperations(database: Database, epoch: Epoch): Promise<Operation[]> {
+export async function resumableOperations(
+  database: Database,
+  epoch: Epoch,
+  refused: Refusals,
+): Promise<Operation[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     await holdUnknownStatuses(tx, epoch);
-    await tx
-      .updateTable('volume_operations')
-      .set({ epoch: epoch.number })
-      .where('appliance_id', '=', epoch.applianceId)
-      .where('status', '=', 'executing')
-      .where('epoch', '<>', epoch.number)
-      .execute();
+    await leaseAgain(tx, epoch, refused);
     const rows = await tx
       .selectFrom('volume_operations')
       .selectAll()
@@ -193,6 +194,36 @@ export async function resumableOperations(database: Database, epoch: Epoch): Pro
       .execute();
     return rows.map(toOperation);
   });
+}
+
+/** All at once; one by one when a row of theirs is refused, which keeps no other from being continued. */
+async function leaseAgain(tx: Transaction<Tables>, epoch: Epoch, refused: Refusals): Promise<void> {
+  const lease = tx
+    .updateTable('volume_operations')
+    .set({ epoch: epoch.number })
+    .where('appliance_id', '=', epoch.applianceId)
+    .where('status', '=', 'executing')
+    .where('epoch', '<>', epoch.number);
+  try {
+    await lease.execute();
+  } catch (error) {
+    if (!isOfRow(error)) throw error;
+    const left = await tx
+      .selectFrom('volume_operations')
+      .select('id')
+      .where('appliance_id', '=', epoch.applianceId)
+      .where('status', '=', 'executing')
+      .where('epoch', '<>', epoch.number)
+      .execute();
+    for (const { id } of left)
+      await lease
+        .where('id', '=', id)
+        .execute()
+        .catch((refusal: unknown) => {
+          if (!isOfRow(refusal)) throw refusal;
+          refused.set(id, messageOf(unavailable(refusal)));
+        });
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Mariadb } from '~/lab/mariadb';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
-import type { MappingEffect } from '~/server/model/ledger-writes';
+import type { MappingEffect, Refusals } from '~/server/model/ledger-writes';
 import { A, APPLIANCE, attach, B, create, ended, mapping, T0 } from '../../contract/ledger/fixtures';
 import { startMigrated } from './start-migrated';
 
@@ -75,25 +75,69 @@ it('one request that a trigger refuses is answered as such, and those that came 
   await expect(ledger.accept(epoch, create('unwanted'))).rejects.toMatchObject(waits);
 });
 
+const reason = waits.message;
+
 it.each([
-  ['UPDATE ON volume_operations', `NEW.volume_id = '${A}'`],
+  ['UPDATE ON volume_operations', `NEW.volume_id = '${A}'`, '22001', 1406],
+  // Their own table has that row already: the volume is not busy.
+  ['UPDATE ON volume_operations', `NEW.volume_id = '${A}'`, '23000', 1062],
   [
     'INSERT ON volume_operation_steps',
     `NEW.state = 'executing' AND NEW.operation_id =
     (SELECT id FROM volume_operations WHERE volume_id = '${A}' AND completed_at IS NULL)`,
+    '22001',
+    1406,
   ],
 ])(
-  'an operation whose claim a trigger refuses (%s) keeps no other from being claimed',
-  async (event, when) => {
+  'an operation whose claim a trigger refuses (%s, %s, %s) is named, and keeps no other from being claimed',
+  async (event, when, state, number) => {
     await ledger.claim(epoch, 100);
-    const { operation: refused } = await ledger.accept(epoch, attach(A, APPLIANCE));
+    const { operation: unwanted } = await ledger.accept(epoch, attach(A, APPLIANCE));
     const { operation: other } = await ledger.accept(epoch, attach(B, APPLIANCE));
-    await refuses(event, when);
-    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([other.id]);
-    await expect(ledger.claim(epoch, 10)).rejects.toMatchObject(waits);
+    await refuses(event, when, state, number);
+    const refused: Refusals = new Map();
+    expect(await ledger.claim(epoch, 1, refused)).toEqual([]);
+    expect([...refused]).toEqual([[unwanted.id, reason]]);
+    expect((await ledger.claim(epoch, 1, refused)).map(({ operation }) => operation.id)).toEqual([other.id]);
+    expect(await ledger.claim(epoch, 10)).toEqual([]);
     await sql('DROP TRIGGER theirs');
-    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([refused.id]);
-    for (const { id } of [refused, other])
+    expect((await ledger.claim(epoch, 10)).map(({ operation }) => operation.id)).toEqual([unwanted.id]);
+    for (const { id } of [unwanted, other])
       await ledger.append(epoch, id, { after: 2, at: T0, entries: [], end: ended() });
   },
 );
+
+it('one operation that a trigger does not let go on after a take-over is named, and the others go on', async () => {
+  const { operation: unwanted } = await ledger.accept(epoch, attach(A, APPLIANCE));
+  const { operation: other } = await ledger.accept(epoch, attach(B, APPLIANCE));
+  await ledger.claim(epoch, 10);
+  await refuses('UPDATE ON volume_operations', `NEW.volume_id = '${A}'`);
+  epoch = await ledger.takeOver(APPLIANCE, 'next');
+  const refused: Refusals = new Map();
+  expect((await ledger.resumable(epoch, refused)).map(({ id }) => id).slice(-2)).toEqual([
+    unwanted.id,
+    other.id,
+  ]);
+  expect([...refused]).toEqual([[unwanted.id, reason]]);
+  const notes = (id: string) =>
+    ledger.append(epoch, id, { after: 2, at: T0, entries: [{ step: 'x', state: 'note', data: {} }] });
+  await notes(other.id);
+  await expect(notes(unwanted.id)).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  await sql('DROP TRIGGER theirs');
+  refused.clear();
+  await ledger.resumable(epoch, refused);
+  expect([...refused]).toEqual([]);
+  await notes(unwanted.id);
+  for (const { id } of [unwanted, other])
+    await ledger.append(epoch, id, { after: 3, at: T0, entries: [], end: ended() });
+});
+
+it('a row that a trigger has in its own table already is no sign of another owner', async () => {
+  const { operation } = await ledger.accept(epoch, create('journaled by others'));
+  await ledger.claim(epoch, 1);
+  await refuses('INSERT ON volume_operation_steps', 'TRUE', '23000', 1062);
+  const change = { after: 2, at: T0, entries: [], end: ended() };
+  await expect(ledger.append(epoch, operation.id, change)).rejects.toMatchObject(waits);
+  await sql('DROP TRIGGER theirs');
+  await ledger.append(epoch, operation.id, change);
+});

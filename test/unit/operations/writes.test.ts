@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { changesRow } from '~/server/model/changed-operation';
-import type { OperationChange } from '~/server/model/ledger-writes';
+import type { Epoch } from '~/server/model/ledger';
+import type { OperationChange, Refusals } from '~/server/model/ledger-writes';
 import { Rig, SECOND_MS } from './rig';
 
 /** What the engine asks the ledger for, besides what it asks for itself. */
@@ -64,6 +65,50 @@ describe('what an operation writes', () => {
     expect((await operations.read(behind)).waitReason).toContain('a trigger refuses it');
     rig.ledger.append = append;
     expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
+  });
+
+  it('while the database does not let an operation begin, it says why, and begins once it may', async () => {
+    const rig = await Rig.start();
+    const { operations } = rig.domain;
+    const { id } = await rig.volume();
+    const { claim } = rig.ledger;
+    const tries: string[] = [];
+    rig.ledger.claim = async (_epoch: Epoch, _limit: number, refused: Refusals = new Map()) => {
+      const pending = await operations.list({ status: 'pending', limit: 10 });
+      for (const one of pending.filter((operation) => !refused.has(operation.id))) {
+        tries.push(one.id);
+        refused.set(one.id, 'a trigger refuses it');
+      }
+      return [];
+    };
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.pass(3 * SECOND_MS);
+    const waits = { status: 'pending', waitReason: 'a trigger refuses it' };
+    expect(await operations.read(asked)).toMatchObject(waits);
+    expect(tries.length).toBeGreaterThan(1);
+    expect(tries.length).toBeLessThan(6);
+    rig.ledger.claim = claim;
+    expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
+  });
+
+  it('while the database does not let an operation go on after a restart, its disk is waited for as before, and it goes on once it may', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const { id } = await rig.volume();
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    const { resumable } = rig.ledger;
+    rig.ledger.resumable = (epoch: Epoch, refused?: Refusals) => {
+      refused?.set(asked, 'a trigger refuses it');
+      return resumable.call(rig.ledger, epoch);
+    };
+    await rig.restart(5 * SECOND_MS);
+    const { operations, ownership } = rig.domain;
+    const waits = { status: 'executing', waitReason: 'a trigger refuses it' };
+    expect(await operations.read(asked)).toMatchObject(waits);
+    expect(ownership.engine?.attachingDisks()).toMatchObject([{ id: asked }]);
+    rig.ledger.resumable = resumable;
+    expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
+    expect(rig.calls).toEqual(['attachVolume']);
   });
 
   it('what is accepted in the same moment is claimed together', async () => {
