@@ -38,8 +38,11 @@ export async function attachedHere(
     volume: await knowOwnDelete(ledger, id, await lookUpVolume(cloud, id, applianceVmId)),
   }));
   const awaited = found.filter(({ id, volume }) => coming.has(id) || volume.kind === 'unknown');
-  const isPlugged = ({ id, attached }: CloudVolume) =>
-    !coming.has(id) && attached !== null && before !== null && Date.parse(attached) < before;
+  // One without a date of its attach was made with its VM: every attach leaves one.
+  const isPlugged = ({ id, attached, created }: CloudVolume) => {
+    const since = attached ?? created;
+    return !coming.has(id) && since !== null && before !== null && Date.parse(since) < before;
+  };
   return [
     ...listed.map((one) => ({ id: one.id, size: isPlugged(one) ? one.size : null })),
     ...awaited.map(({ id }) => ({ id, size: null })),

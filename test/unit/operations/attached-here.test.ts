@@ -64,7 +64,11 @@ describe('which volumes a new disk without a serial may be', () => {
     const before = pluggedBefore(at('12:00:00'), 120_000);
     expect(await sizes(at('11:52:59'), before)).toEqual([size]);
     expect(await sizes(at('11:53:01'), before)).toEqual([null]);
-    expect(await sizes(volume({ vmId: APPLIANCE, attached: null }), before)).toEqual([null]);
+    // CloudStack dates no disk that was made with its VM, which has it from then on.
+    const made = (created: string | null) => volume({ vmId: APPLIANCE, attached: null, created });
+    expect(await sizes(made('2026-11-29T11:52:59.000Z'), before)).toEqual([size]);
+    expect(await sizes(made('2026-11-29T11:53:01.000Z'), before)).toEqual([null]);
+    expect(await sizes(made(null), before)).toEqual([null]);
     expect(await sizes(at('11:52:59'), before, [VOLUME])).toEqual([null]);
     expect(await sizes(at('11:52:59'), pluggedBefore(volume({ attached: null }), 0))).toEqual([null]);
     expect(await sizes(at('11:52:59'), pluggedBefore(at('12:00:00'), null))).toEqual([null]);
