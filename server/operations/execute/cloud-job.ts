@@ -77,7 +77,8 @@ async function pollUntilEnded(
     // A job that runs has its time once, however often the wait for it was begun anew. One that is denied was
     // perhaps asked for too late: then the volume tells.
     const isRunning = typeof job !== 'string' && accepted !== null;
-    const elapsedMs = isRunning ? runningForMs(run, accepted) : clock.monotonic() - begun;
+    const waitedMs = clock.monotonic() - begun;
+    const elapsedMs = isRunning ? Math.max(waitedMs, runningForMs(run, accepted)) : waitedMs;
     if (elapsedMs > LIMITS.JOB_DEADLINE_MS) {
       return run.giveUp(
         'STEP_DEADLINE',
@@ -91,7 +92,8 @@ async function pollUntilEnded(
 
 /**
  * After a restart a wall clock has to tell: ours, unless CloudStack's contradicts it. That of a VM that was
- * just booted may be hours ahead, and a job that runs would be given up at once.
+ * just booted may be hours ahead, and a job that runs would be given up at once. Where both are behind it
+ * tells too little.
  */
 function runningForMs(run: RunContext, accepted: JournalEntry): number {
   const ageMs = ageOf(run, accepted);

@@ -176,6 +176,22 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
     expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
     expect(rig.calls).toEqual(['attachVolume']);
   });
+
+  it.each([
+    ['CloudStack’s clock is hours behind', 0],
+    ['the clock of this machine was set back by hours', -9 * LIMITS.JOB_DEADLINE_MS],
+  ])('no clock makes it wait for longer than an hour of its own: %s', async (_, setMs) => {
+    const rig = await Rig.start({ model: { latencies: { attach: 20 * LIMITS.JOB_DEADLINE_MS } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(SECOND_MS);
+    rig.clock.set(setMs);
+    rig.cloud.skewMs = -9 * LIMITS.JOB_DEADLINE_MS;
+    await rig.restart(5 * SECOND_MS);
+    const late = await rig.ended(operation, LIMITS.JOB_DEADLINE_MS + 5 * MINUTE_MS);
+    expect(late).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+  });
 });
 
 /** An hour and more, so that the operation ends by its deadline and leaves an open job. */
