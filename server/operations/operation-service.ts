@@ -266,15 +266,17 @@ export class OperationService {
     const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation.id);
     if (unwritten !== null) return { ...operation, waitReason: unwritten };
     if (status !== 'pending' || volumeId === '') return operation;
-    const blocker = this.parts.heldOn(volumeId);
-    if (blocker !== null) {
-      const waitReason = `operation ${blocker.id} on this volume is held: retry or abandon that one first`;
-      return { ...operation, waitReason };
-    }
-    const running = this.parts.runningOn(volumeId);
-    const reason = running && (this.parts.whyUnwritten(running.id) ?? running.waitReason);
-    if (running === null || reason === null) return operation;
-    return { ...operation, waitReason: `operation ${running.id} on this volume waits itself: ${reason}` };
+    const first = this.parts.heldOn(volumeId) ?? this.parts.runningOn(volumeId);
+    if (first === null) return operation;
+    const reason = this.parts.whyUnwritten(first.id) ?? (first.held === null ? first.waitReason : null);
+    const { id } = first;
+    if (reason !== null)
+      return { ...operation, waitReason: `operation ${id} on this volume waits itself: ${reason}` };
+    if (first.held === null) return operation;
+    return {
+      ...operation,
+      waitReason: `operation ${id} on this volume is held: retry or abandon that one first`,
+    };
   }
 
   /** The same for those that wait behind an operation of another appliance, which may never come back. */

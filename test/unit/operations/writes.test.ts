@@ -101,14 +101,19 @@ describe('what an operation writes', () => {
       refused?.set(asked, 'a trigger refuses it');
       return resumable.call(rig.ledger, epoch);
     };
+    const behind = await rig.request('detach', { volume_id: id });
     await rig.restart(5 * SECOND_MS);
     const { operations, ownership } = rig.domain;
     const waits = { status: 'executing', waitReason: 'a trigger refuses it' };
     expect(await operations.read(asked)).toMatchObject(waits);
     expect(ownership.engine?.attachingDisks()).toMatchObject([{ id: asked }]);
+    expect((await operations.read(behind)).waitReason).toContain(
+      `operation ${asked} on this volume waits itself: a trigger refuses it`,
+    );
     rig.ledger.resumable = resumable;
     expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
-    expect(rig.calls).toEqual(['attachVolume']);
+    expect(await rig.ended(behind)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume', 'detachVolume']);
   });
 
   it('what is accepted in the same moment is claimed together', async () => {
