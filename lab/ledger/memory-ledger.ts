@@ -26,6 +26,7 @@ import type {
   MappingEffect,
   NewOperation,
   OperationChange,
+  Refusals,
 } from '~/server/model/ledger-writes';
 import {
   CANCELLED_UNCHANGED,
@@ -167,12 +168,12 @@ export class MemoryLedger extends MemoryReads implements Ledger {
     return executing.map(({ operation }) => operation);
   }
 
-  async claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
+  async claim(epoch: Epoch, limit: number, refused: Refusals = new Map()): Promise<Claimed[]> {
     const waiting = new Set<string>();
-    const candidates = this.mine(epoch.applianceId, ['pending']).filter(({ operation: { volumeId } }) => {
+    const candidates = this.mine(epoch.applianceId, ['pending']).filter(({ operation: { id, volumeId } }) => {
       const first = volumeId === '' || (!waiting.has(volumeId) && !this.isExecuting(volumeId));
       waiting.add(volumeId);
-      return first;
+      return first && !refused.has(id);
     });
     if (candidates.length > 0) this.assertEpoch(epoch);
     const claim = this.random.uuid();

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
-import type { Epoch } from '../model/ledger';
+import { type Epoch, mayRepeat } from '../model/ledger';
 import type { Refusals } from '../model/ledger-writes';
 import { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
@@ -252,7 +252,12 @@ export class Engine implements OtherRuns {
 
   /** Everybody else goes on; what this one has done is not known, so its volume stays blocked. */
   private async hold(operation: Operation, reason: string): Promise<void> {
-    await this.steps.use(() => this.parts.ledger.hold(this.epoch, operation.id, reason));
+    try {
+      await this.steps.use(() => this.parts.ledger.hold(this.epoch, operation.id, reason));
+    } catch (error) {
+      if (!mayRepeat(error)) throw error;
+      void this.retry();
+    }
     if (!this.held.has(operation.id))
       this.parts.logger.error('An operation is held: a person has to decide about it', {
         operation_id: operation.id,

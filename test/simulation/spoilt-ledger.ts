@@ -1,6 +1,6 @@
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import type { Epoch, OperationFilter } from '~/server/model/ledger';
-import type { Claimed, OperationChange } from '~/server/model/ledger-writes';
+import type { Claimed, OperationChange, Refusals } from '~/server/model/ledger-writes';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import type { SpoiltRow } from './script-items';
 
@@ -34,8 +34,8 @@ export class SpoiltLedger extends MemoryLedger {
     return (await super.resumable(epoch)).map((operation) => this.asRead(operation));
   }
 
-  override async claim(epoch: Epoch, limit: number): Promise<Claimed[]> {
-    const claimed = await super.claim(epoch, limit);
+  override async claim(epoch: Epoch, limit: number, refused?: Refusals): Promise<Claimed[]> {
+    const claimed = await super.claim(epoch, limit, refused);
     return claimed.map(({ operation, journal }) => ({
       operation: this.asRead(operation),
       journal: this.entriesAsRead(operation.id, journal),

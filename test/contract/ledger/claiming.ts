@@ -34,6 +34,16 @@ export function describeClaiming(suite: LedgerSuite): void {
       expect(await ledger.claim(epoch, 2)).toHaveLength(1);
     });
 
+    it('leaves out what was refused, and what waits behind it on its volume', async () => {
+      const [refused, , other] = [
+        await ask(detach(A)),
+        await ask(attach(A, APPLIANCE)),
+        await ask(detach(B)),
+      ];
+      const claimed = await ledger.claim(epoch, 1, new Map([[refused.id, 'a trigger refuses it']]));
+      expect(claimed.map(({ operation }) => operation.id)).toEqual([other.id]);
+    });
+
     it('claims the next one on a volume when the one before has ended', async () => {
       const first = await executing(detach(A));
       const second = await ask(attach(A, APPLIANCE));

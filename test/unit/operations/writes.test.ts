@@ -116,6 +116,31 @@ describe('what an operation writes', () => {
     expect(rig.calls).toEqual(['attachVolume', 'detachVolume']);
   });
 
+  it('one that is to be held, and whose row the database does not take, holds up no other', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const [{ id }, other] = [
+      await rig.volume(),
+      await rig.volume({ name: 'other', vmId: rig.vm('Running') }),
+    ];
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    const { resumable } = rig.ledger;
+    rig.ledger.resumable = async (epoch: Epoch) =>
+      (await resumable.call(rig.ledger, epoch)).map((one) =>
+        one.id === asked ? { ...one, held: 'it is not understood' } : one,
+      );
+    rig.ledger.hold = async () => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'a trigger refuses it');
+    };
+    await rig.restart(5 * SECOND_MS);
+    const next = await rig.request('detach', { volume_id: other.id });
+    expect(await rig.ended(next)).toMatchObject({ status: 'completed' });
+    expect(rig.domain.ownership.engine?.heldOn(id)).toMatchObject({
+      id: asked,
+      held: 'it is not understood',
+    });
+  });
+
   it('what is accepted in the same moment is claimed together', async () => {
     const rig = await Rig.start();
     const volumes = await Promise.all(Array.from({ length: 5 }, (_, n) => rig.volume({ name: `data ${n}` })));
