@@ -411,8 +411,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'storage-forgotten',
     what: 'believes a look that shows a volume without storage that has just been attached, and expunges it',
     file: 'server/operations/execute/last-places.ts',
-    find: "if (volume.state === 'Allocated' && hasStorage(noted))",
-    replace: "if (volume.state === '' && hasStorage(noted))",
+    find: "volume.state === 'Allocated' && hasStorage(noted))",
+    replace: "volume.state === '' && hasStorage(noted))",
     seed: 1_000_001_392,
   },
 ];

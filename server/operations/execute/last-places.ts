@@ -165,7 +165,8 @@ function contradiction(noted: Noted, volume: CloudVolume | null, journal: Journa
   if (volume === null) return null;
   if (place !== null && isLeaving(volume) && !isOwnState(journal))
     return `${hasJust} in state ${volume.state}`;
-  if (volume.state === 'Allocated' && hasStorage(noted))
+  // Attached it has none as long as its VM was never started.
+  if (volume.vmId === null && volume.state === 'Allocated' && hasStorage(noted))
     return 'it has just been attached or detached, and CloudStack shows it without storage as before';
   return isEnded(noted, volume)
     ? `it was just detached from VM ${volume.vmId ?? ''}, and CloudStack shows it there as before`

@@ -208,6 +208,11 @@ describe('where an operation has just left a volume', () => {
     );
   });
 
+  it('without storage where it is attached: its VM was never started, and the look is not older than that', async () => {
+    const onUnstarted = seenVolume({ vmId: OTHER_VM, deviceId: 1, attached: LATER, state: 'Allocated' });
+    expect(await taken(ended(attached), onUnstarted)).toBe('seen');
+  });
+
   it('is told as deleted where it is shown in the trash', async () => {
     const { note, look } = world();
     note(ended(detached));
