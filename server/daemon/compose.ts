@@ -21,11 +21,11 @@ import { OperationEvents } from '../model/operation-events';
 import type { Engine } from '../operations/engine';
 import { OperationService } from '../operations/operation-service';
 import type { Policy } from '../operations/policy';
-import { catalogued } from '../sync/noted-cloud';
+import { cataloguedCloud } from '../sync/catalogued-cloud';
 import { OrphanedExports } from '../sync/orphaned-exports';
 import { revokeExports } from '../sync/revoke-exports';
 import { SyncService } from '../sync/sync-service';
-import type { VolumeCatalogue } from '../sync/volume-catalogue';
+import { VolumeCatalogue } from '../sync/volume-catalogue';
 import { admit } from './admission';
 import type { LastWrittenStore } from './last-written-file';
 import { Ownership } from './ownership';
@@ -106,10 +106,12 @@ export interface Domain {
 }
 
 export function compose(ports: Ports, settings: DomainSettings): Domain {
-  const { ledger, watcher, counters, clock, logger, tracing = noTracing } = ports;
+  const { ledger, counters, clock, logger, tracing = noTracing } = ports;
   const { identity, stopping } = settings;
   const applianceVmId = () => identity.view.vmId;
-  const looked = catalogued({ cloud: ports.cloud, clock, ledger: () => settings.ledger(), applianceVmId });
+  const preparedLedger = () => settings.ledger();
+  const catalogue = new VolumeCatalogue({ ...ports, ledger: preparedLedger, applianceVmId });
+  const cloud = cataloguedCloud(ports.cloud, catalogue, clock);
   const events = new OperationEvents();
   const clockSteps = watchClock(ports);
   const turns = new TurnGate(clock, ports.soon);
@@ -117,7 +119,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const isBusyWith = (volumeId: string) => ownership.engine?.isBusyWith(volumeId) ?? false;
   const guards = { ...ports, tracing, tenure: () => ownership.watchTenure() };
   const exports = guardPublishing(ports.exports, { ...guards, isTaken: isBusyWith });
-  const shared = { ...ports, ...looked, tracing, exports, events, traffic, clockSteps, turns };
+  const shared = { ...ports, cloud, catalogue, tracing, exports, events, traffic, clockSteps, turns };
   const ownership: Ownership = new Ownership(
     {
       ...settings,
@@ -136,20 +138,14 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
   const applianceId = () => applianceVmId() ?? '';
   const writer = () => writerOf(ownership, settings);
   const owner = () => ({ epoch: writer().epoch, applianceVmId: identity.require() });
-  const exportTraffic = new ExportTraffic({
-    ledger: () => settings.ledger(),
-    server: exports,
-    watcher,
-    traffic,
-    clock,
-    applianceVmId,
-  });
+  const aboutExports = { ...shared, ledger: preparedLedger, server: exports, owner, applianceVmId };
+  const exportTraffic = new ExportTraffic(aboutExports);
   events.onEntry(exportTraffic.changed);
-  const aboutExports = { ...shared, ledger: () => settings.ledger(), server: exports, owner };
   return {
     events,
     clockSteps,
-    ...looked,
+    catalogue,
+    cloud,
     ownership,
     writer,
     operations: new OperationService({
@@ -165,9 +161,8 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
     }),
     exports: new ExportService({
       ...aboutExports,
-      applianceVmId,
       isBusyWith,
-      volume: (volumeId) => shownVolume(looked.cloud, volumeId, applianceVmId()),
+      volume: (volumeId) => shownVolume(cloud, volumeId, applianceVmId()),
       sizeToleranceBytes: settings.sizeToleranceBytes,
     }),
     orphanedExports: new OrphanedExports(aboutExports),

@@ -24,7 +24,7 @@ export interface Catalogue {
 }
 
 /** What a catalogue is made of. */
-export interface CatalogueParts {
+interface CatalogueParts {
   readonly cloud: Pick<Cloud, 'readVm' | 'listVolumes' | 'readVolume'>;
   readonly clock: Clock;
   ledger(): Pick<Ledger, 'listMappings' | 'listOperations'>;

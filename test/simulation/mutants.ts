@@ -133,7 +133,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'refused-key-is-final',
     what: 'a 401 ends an operation, whatever CloudStack has accepted for it',
-    file: 'server/operations/execute/patience.ts',
+    file: 'server/operations/execute/reaction-to-error.ts',
     find: 'return accepted ? Number.POSITIVE_INFINITY : LIMITS.AUTH_RETRY_DEADLINE_MS;',
     replace: 'return -1;',
     seed: 36,

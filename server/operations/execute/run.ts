@@ -20,7 +20,7 @@ import type { EngineParts, OtherRuns } from '../parts';
 import { perform } from './actions';
 import { logEnd } from './log-end';
 import { OperationRecord, type RecordParts } from './operation-record';
-import { callOf, reactionTo } from './patience';
+import { reactionToError } from './reaction-to-error';
 import type { NewChange, RunContext, Waiting, WaitsFor } from './run-context';
 
 const RETRIES = { baseMs: LIMITS.RETRY_BASE_MS, capMs: LIMITS.RETRY_CAP_MS };
@@ -176,7 +176,7 @@ export class OperationRun implements RunContext {
       this.waiting = null;
       return null;
     } catch (error) {
-      const reaction = reactionTo(error, {
+      const reaction = reactionToError(error, {
         kind: action.do,
         accepted: this.journal.hasEffect,
         begun: this.journal.hasIntent,
@@ -325,6 +325,11 @@ export class OperationRun implements RunContext {
     logEnd(this, end.status, end.error);
     return this.operation;
   }
+}
+
+/** By which the failures of a call are counted: the same kind of action for the same step is the same call. */
+function callOf(action: Action): string {
+  return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }
 
 /** Is something out of sight that the call depends on? */

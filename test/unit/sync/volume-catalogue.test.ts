@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { absent, seen } from '~/server/model/evidence';
-import { catalogued } from '~/server/sync/noted-cloud';
+import { cataloguedCloud } from '~/server/sync/catalogued-cloud';
+import { VolumeCatalogue } from '~/server/sync/volume-catalogue';
 import { settle } from '../devices/manual-clock';
 import { MemoryAppliance } from './appliance';
 
@@ -50,12 +51,13 @@ describe('the catalogue of volumes', () => {
   it('follows each single volume that is read for an operation, and a delete of ours', async () => {
     const volume = a.addVolume();
     await sync();
-    const { cloud, catalogue } = catalogued({
+    const catalogue = new VolumeCatalogue({
       cloud: a.cloud,
       clock: a.clock,
       ledger: () => a.ledger,
       applianceVmId: () => a.vmId,
     });
+    const cloud = cataloguedCloud(a.cloud, catalogue, a.clock);
     await catalogue.current();
     const listed = async () =>
       (await catalogue.current()).volumes.find(({ id }) => id === volume.id)?.volume ?? null;
@@ -80,12 +82,13 @@ describe('the catalogue of volumes', () => {
   it('a denial proves nothing there, and an id that nobody has ever shown becomes no line', async () => {
     const [volume, foreign] = [a.addVolume(), a.addVolume()];
     a.model.conditions.add({ kind: 'hidden', id: foreign.id });
-    const { cloud, catalogue } = catalogued({
+    const catalogue = new VolumeCatalogue({
       cloud: a.cloud,
       clock: a.clock,
       ledger: () => a.ledger,
       applianceVmId: () => a.vmId,
     });
+    const cloud = cataloguedCloud(a.cloud, catalogue, a.clock);
     const before = (await catalogue.current()).volumes.map(({ id }) => id);
     const mistyped = a.random.uuid();
     for (const id of [volume.id, mistyped]) {

@@ -5,14 +5,6 @@ import { LIMITS } from '../../core/limits';
 import type { Action } from '../action';
 
 /**
- * Names the call of an action for counting its retries: the same kind of action for the same step is the same
- * call.
- */
-export function callOf(action: Action): string {
-  return 'step' in action ? `${action.do}:${action.step}` : action.do;
-}
-
-/**
  * How long a call may fail in a row, in ms. A send that fails although the reads right before it succeed has
  * a problem of its own, so it is given up after a while; while CloudStack as a whole is away, everything
  * waits without limit. A 401 never had an effect and may be temporary; but once CloudStack has accepted
@@ -55,8 +47,8 @@ type Reaction =
  * What a run does about an error of a call. Transient errors are retried, without limit while a dependency is
  * away; refusals end the operation with the reason. Every other error is thrown again.
  */
-export function reactionTo(error: unknown, call: FailedCall): Reaction {
-  if (error instanceof DaemonError) return reactionToOurs(error, call);
+export function reactionToError(error: unknown, call: FailedCall): Reaction {
+  if (error instanceof DaemonError) return reactionToOwnError(error, call);
   if (!(error instanceof CloudError)) throw error;
   // A job that CloudStack has accepted is followed to its end, whatever errors its polling meets; and one odd
   // answer to a read says nothing about what a call has done.
@@ -70,7 +62,7 @@ export function reactionTo(error: unknown, call: FailedCall): Reaction {
  * Waits without limit for the database and the guest, for a limited time for the export server and for
  * others.
  */
-function reactionToOurs(error: DaemonError, call: FailedCall): Reaction {
+function reactionToOwnError(error: DaemonError, call: FailedCall): Reaction {
   const retry: Reaction = { do: 'retry', reason: error.message, retryAfterMs: null };
   switch (error.code) {
     case 'DATABASE_UNAVAILABLE':

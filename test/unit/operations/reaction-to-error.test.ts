@@ -3,7 +3,7 @@ import { CloudError, type CloudErrorKind } from '~/server/cloudstack/cloud';
 import { DaemonError, type ErrorCode } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import type { Action } from '~/server/operations/action';
-import { reactionTo } from '~/server/operations/execute/patience';
+import { reactionToError } from '~/server/operations/execute/reaction-to-error';
 
 const FOREVER_MS = 365 * 24 * 3_600_000;
 
@@ -13,8 +13,8 @@ const cloudError = (kind: CloudErrorKind, retryAfterMs: number | null = null) =>
 const reaction = (
   error: unknown,
   elapsedMs: number,
-  { kind = 'send', accepted = false, begun = accepted }: Partial<Parameters<typeof reactionTo>[1]> = {},
-) => reactionTo(error, { kind, accepted, begun, elapsedMs: () => elapsedMs });
+  { kind = 'send', accepted = false, begun = accepted }: Partial<Parameters<typeof reactionToError>[1]> = {},
+) => reactionToError(error, { kind, accepted, begun, elapsedMs: () => elapsedMs });
 
 describe('what a run does about an error', () => {
   it.each<[CloudErrorKind, Action['do'], boolean, number]>([

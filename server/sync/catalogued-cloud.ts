@@ -1,18 +1,14 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { Clock } from '../core/clock';
 import { absent, unknown } from '../model/evidence';
-import { type CatalogueParts, VolumeCatalogue } from './volume-catalogue';
+import type { VolumeCatalogue } from './volume-catalogue';
 
-/** A catalogue, and the same CloudStack: whatever volume is read or deleted through it is noted. */
-export function catalogued(parts: Omit<CatalogueParts, 'cloud'> & { readonly cloud: Cloud }): {
-  readonly catalogue: VolumeCatalogue;
-  readonly cloud: Cloud;
-} {
-  const catalogue = new VolumeCatalogue(parts);
-  return { catalogue, cloud: notedCloud(parts.cloud, catalogue, parts.clock) };
-}
-
-function notedCloud(cloud: Cloud, catalogue: VolumeCatalogue, clock: Pick<Clock, 'now'>): Cloud {
+/** The same CloudStack: whatever volume is read or deleted through it is noted in the catalogue. */
+export function cataloguedCloud(
+  cloud: Cloud,
+  catalogue: Pick<VolumeCatalogue, 'note'>,
+  clock: Pick<Clock, 'now'>,
+): Cloud {
   return {
     capabilities: () => cloud.capabilities(),
     listVolumes: (filter) => cloud.listVolumes(filter),
