@@ -40,13 +40,7 @@ export interface Daemon {
   readonly traffic: Pick<ExportTraffic, 'describe' | 'onFlow'>;
   readonly sync: Pick<SyncService, 'run' | 'last' | 'lastJudgedAt'>;
   readonly diagnostics: PublicOf<Diagnostics>;
-  /** Cheap: uses cached observations and never waits for CloudStack. */
-  health(): HealthReport;
-  metrics(): Promise<MetricsReport>;
-  /** What charts are drawn from: since this process has begun, at most for the span. */
-  history(span: SpanName): MetricsHistoryReport;
-  /** Prometheus text and its content type. */
-  prometheus(): Promise<{ contentType: string; body: string }>;
+  readonly reports: Reports;
   /** Scans the guest's disks now (Nitro task devices:poll). */
   poll(): Promise<DeviceSnapshot>;
   /**
@@ -60,6 +54,17 @@ export interface Daemon {
   prune(): Promise<{ deleted: number }>;
   /** Aborted when the daemon begins to stop: long polls and event streams end on it. */
   readonly stopping: AbortSignal;
+}
+
+/** What the daemon tells of itself. */
+export interface Reports {
+  /** Cheap: uses cached observations and never waits for CloudStack. */
+  health(): HealthReport;
+  metrics(): Promise<MetricsReport>;
+  /** What charts are drawn from: since this process has begun, at most for the span. */
+  history(span: SpanName): MetricsHistoryReport;
+  /** Prometheus text and its content type. */
+  prometheus(): Promise<{ contentType: string; body: string }>;
 }
 
 export const DAEMON_PHASES = ['starting', 'ready', 'standby', 'stopping'] as const;

@@ -7,14 +7,12 @@ import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
 import { VERSION } from '../core/version';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
-import { readOwnDisks } from '../devices/sysfs/own-disks-file';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
 import type { Engine } from '../operations/engine';
 import type { OperationService } from '../operations/operation-service';
 import type { Policy } from '../operations/policy';
-import { freeSlots } from '../operations/slots';
 import type { SyncReport } from '../sync/drift';
 import type { OrphanedExports } from '../sync/orphaned-exports';
 import { PeriodicSync } from '../sync/periodic-sync';
@@ -24,20 +22,12 @@ import { type Adapters, createAdapters } from './adapters';
 import { compose, type Domain, type DomainSettings } from './compose';
 import type { Configuration } from './configuration/configuration';
 import { createDiagnostics } from './create-diagnostics';
-import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from './daemon';
-import { deviceHealth, watchDependencies } from './health/dependencies';
-import { type HealthMonitor, healthReport } from './health/health';
+import type { Daemon, DaemonPhase } from './daemon';
+import { DaemonReports } from './daemon-reports';
+import { watchDependencies } from './health/dependencies';
+import type { HealthMonitor } from './health/health';
 import { SlotWatch } from './health/slot-watch';
 import { applianceUnknown, unknownText } from './identity';
-import { Metrics } from './metrics/metrics';
-import {
-  MetricsHistory,
-  type MetricsHistoryReport,
-  type QueueLook,
-  type SpanName,
-} from './metrics/metrics-history';
-import { metricsReport } from './metrics/metrics-report';
-import { Statistics } from './metrics/statistics';
 import { PreparedDatabase } from './prepared-database';
 import { processInstances } from './process-instance';
 import { pruneHistory } from './prune-history';
@@ -55,13 +45,12 @@ interface Parts {
 }
 
 /**
- * The daemon itself: builds the parts, starts them in the order of their dependencies, answers requests, and
- * stops them. It has no rules about volumes; those are in operations, devices, exports and sync.
+ * The daemon itself: builds the parts, starts them in the order of their dependencies, runs what is done
+ * every few seconds, and stops them. It has no rules about volumes; those are in operations, devices, exports
+ * and sync.
  */
 export class VolumeDaemon implements Daemon {
   readonly version = VERSION;
-  private stage: DaemonPhase = 'starting';
-  private stageReason: string | null = null;
   readonly operations: OperationService;
   readonly volumes: VolumeQueries;
   readonly exports: ExportService;
@@ -69,48 +58,45 @@ export class VolumeDaemon implements Daemon {
   readonly traffic: ExportTraffic;
   readonly sync: SyncService;
   readonly diagnostics: Diagnostics;
+  readonly reports: DaemonReports;
   private readonly stop$ = new AbortController();
   readonly stopping = this.stop$.signal;
-  private readonly startedAt = systemClock.now();
-  private readonly startedMonotonic = systemClock.monotonic();
+  private stage: DaemonPhase = 'starting';
+  private stageReason: string | null = null;
+  /** Monotonic ms. */
   private polledAt = Number.NEGATIVE_INFINITY;
+  private stopped: Promise<void> | null = null;
   private readonly adapters: Adapters;
   private readonly database: PreparedDatabase;
   private readonly domain: Domain;
   private readonly periodicSync: PeriodicSync;
   private readonly monitor: HealthMonitor;
-  private readonly statistics: Statistics;
   private readonly slots: SlotWatch;
-  private readonly charts = new MetricsHistory(systemClock);
-  private readonly figures = new Metrics((id) => this.engine?.find(id) ?? null, this.charts.ended);
-  private readonly recent: DeviceEvent[] = [];
-  private stopped: Promise<void> | null = null;
 
   constructor(private readonly parts: Parts) {
-    const { configuration, logger } = parts;
-    this.adapters = createAdapters(configuration, logger, parts.redactor, (call) => {
-      this.figures.cloudCall(call);
-      recordCloudCall(parts.traces.tracing, call);
+    const { configuration, logger, redactor, traces } = parts;
+    this.adapters = createAdapters(configuration, logger, redactor, (call) => {
+      this.reports.figures.cloudCall(call);
+      recordCloudCall(traces.tracing, call);
     });
-    const { database, cloud, guest, counters, watcher, handsOff, exports, identity } = this.adapters;
+    const { adapters } = this;
+    const { database, identity } = adapters;
     this.database = new PreparedDatabase(database);
+    const ledger = () => this.database.ledger;
+    const applianceVmId = () => identity.view.vmId;
+
+    const { cloud, guest, counters, watcher, exports, handsOff } = adapters;
     this.domain = compose(
       {
+        ...{ cloud, guest, counters, watcher, exports, handsOff },
         ledger: database.ledger,
-        cloud,
-        guest,
-        counters,
-        handsOff,
-        watcher,
-        exports,
         clock: systemClock,
         random: systemRandom,
         logger,
-        tracing: parts.traces.tracing,
+        tracing: traces.tracing,
       },
       this.domainSettings(),
     );
-    this.domain.events.onEntry(this.figures.entry);
     this.operations = this.domain.operations;
     this.exports = this.domain.exports;
     this.orphanedExports = this.domain.orphanedExports;
@@ -119,47 +105,30 @@ export class VolumeDaemon implements Daemon {
     this.sync.onSynced = ({ judged }) => {
       if (!judged) identity.doubt();
     };
+    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
+
     this.volumes = new VolumeQueries({
-      exports,
+      ...{ guest, watcher, exports, ledger, applianceVmId },
       clock: systemClock,
-      ledger: () => this.database.ledger,
       cloud: this.domain.cloud,
       catalogue: this.domain.catalogue,
-      watcher,
-      guest,
-      recentEvents: () => this.recent,
-      onEvent: (listener) => watcher.onEvent(listener),
       devDir: configuration.devices.devDir,
-      applianceVmId: () => identity.view.vmId,
     });
-    this.periodicSync = new PeriodicSync(this.sync, configuration.reconcileIntervalMs, systemClock);
-    this.diagnostics = createDiagnostics(
-      this.adapters,
-      () => this.database.ledger,
-      configuration,
-      this.domain.ownership,
-    );
-    this.statistics = new Statistics(
-      () => this.database.ledger,
-      () => identity.view.vmId ?? undefined,
-      this.domain.events,
-      () => this.engine !== null,
-    );
+    this.diagnostics = createDiagnostics(adapters, ledger, configuration, this.domain.ownership);
+
     this.slots = new SlotWatch({
-      cloud,
-      guest,
+      ...{ cloud, guest, applianceVmId },
       watcher: { scan: async () => watcher.snapshot() },
       clock: systemClock,
-      applianceVmId: () => identity.view.vmId,
       coming: () => (this.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
     });
-    this.monitor = watchDependencies(
-      this.adapters,
-      () =>
-        this.database.health(this.engine?.epoch ?? null, systemClock.now, this.adapters.lastWritten.trouble),
-      logger,
-    );
+    const lookAtDatabase = () =>
+      this.database.health(this.engine?.epoch ?? null, systemClock.now, adapters.lastWritten.trouble);
+    this.monitor = watchDependencies(adapters, lookAtDatabase, logger);
     database.onAway(() => this.monitor.doubt('database'));
+    const { domain, monitor, slots } = this;
+    const phase = () => this.phase;
+    this.reports = new DaemonReports({ ...parts, adapters, domain, monitor, slots, ledger, phase });
   }
 
   /**
@@ -170,7 +139,7 @@ export class VolumeDaemon implements Daemon {
     const { logger, configuration } = this.parts;
     this.monitor.start();
     watcher.onEvent((event) => this.deviceEvent(event));
-    watcher.onEvent(this.figures.deviceEvent);
+    watcher.onEvent(this.reports.figures.deviceEvent);
     // It may be that of another volume than the one whose export leads there: until it was
     // read, nothing told so.
     watcher.onSerial(() => void this.domain.revokeExports());
@@ -221,68 +190,6 @@ export class VolumeDaemon implements Daemon {
     return this.stopped;
   }
 
-  health(): HealthReport {
-    const { watcher, handsOff, identity } = this.adapters;
-    return healthReport({
-      clock: systemClock,
-      phase: this.phase,
-      monitor: this.monitor,
-      deviceMonitor: deviceHealth(watcher.health(), {
-        capacity: this.slots.capacity,
-        handsOff: handsOff.state(watcher.snapshot().devices),
-        ownDisks: readOwnDisks(this.parts.configuration.devices.etcDir, []),
-      }),
-      access: this.parts.access.health(),
-      appliance: identity.view,
-      engine: this.engine,
-      owner: this.phase === 'standby' ? this.domain.ownership.shownOwner : null,
-      pending: this.statistics.pending(),
-      sync: this.sync,
-      reconcileIntervalMs: this.parts.configuration.reconcileIntervalMs,
-      startedAt: this.startedAt,
-      startedMonotonic: this.startedMonotonic,
-      pollIntervalMs: this.parts.configuration.devices.pollIntervalMs,
-      settingsNotes: this.parts.configuration.notes,
-    });
-  }
-
-  async metrics(): Promise<MetricsReport> {
-    const counts = await this.statistics.counts();
-    const { cloud, watcher } = this.adapters;
-    const { calls, errors } = cloud.statistics();
-    const now = systemClock.now();
-    return metricsReport(now, counts, {
-      cloudstackApiCalls: calls,
-      cloudstackApiErrors: errors,
-      deviceEventsProcessed: watcher.health().eventsProcessed,
-      uptimeSeconds: Math.floor((systemClock.monotonic() - this.startedMonotonic) / 1000),
-      epoch: this.engine?.epoch.number ?? null,
-    });
-  }
-
-  async prometheus(): Promise<{ contentType: string; body: string }> {
-    const { database, cloud, exports, watcher } = this.adapters;
-    const orNull = () => null;
-    const records = await this.exports.listHere().catch(orNull);
-    const { devices, failedScans } = watcher.health();
-    return this.figures.render({
-      version: this.version,
-      health: this.health(),
-      // While the database is away the other figures are still reported.
-      counts: await this.statistics.counts().catch(orNull),
-      exports: records,
-      activeExports:
-        records && (await this.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
-      exportFigures: exports.figures ?? null,
-      devices: { devices, failedScans },
-      freeSlots: freeSlots(this.slots.capacity),
-      clockSkewMs: cloud.statistics().clockSkewMs,
-      sync: this.sync,
-      pool: database.usage(),
-      spans: this.parts.traces.counts(),
-    });
-  }
-
   /** The task ticks every 2 s; a longer POLL_INTERVAL skips ticks. */
   async poll(): Promise<DeviceSnapshot> {
     this.domain.clockSteps.look();
@@ -295,21 +202,8 @@ export class VolumeDaemon implements Daemon {
     const scanned = await watcher.scan();
     // CloudStack may be away: nobody waits for it here.
     void this.slots.refresh();
-    this.charts.sample(this.queue(), await this.traffic.sample());
+    await this.reports.sample();
     return scanned;
-  }
-
-  history(span: SpanName): MetricsHistoryReport {
-    return this.charts.report(span);
-  }
-
-  /** What waits and runs, by the last count; unknown while the database is away or another daemon runs it. */
-  private queue(): QueueLook {
-    const { engine } = this;
-    const isKnown = engine !== null && this.monitor.of('database').status !== 'unhealthy';
-    return isKnown
-      ? { pending: this.statistics.pending(), executing: engine.status().length }
-      : { pending: null, executing: null };
   }
 
   async reconcile(): Promise<SyncReport | null> {
@@ -337,7 +231,7 @@ export class VolumeDaemon implements Daemon {
       logger: this.parts.logger,
       stopping: this.stopping,
     });
-    this.figures.pruned(pruned.deleted);
+    this.reports.figures.pruned(pruned.deleted);
     return pruned;
   }
 
@@ -414,22 +308,20 @@ export class VolumeDaemon implements Daemon {
    */
   private async resolveIdentity(): Promise<void> {
     const { identity } = this.adapters;
-    let striving = false;
+    let hasStarted = false;
     while (!this.stopping.aborted) {
       const view = await identity.resolve().catch(() => identity.view);
       const { vmId } = view;
       if (vmId === null)
         this.stageReason = `the daemon does not know which VM it runs on: ${unknownText(view)}`;
-      else if (!striving) this.domain.ownership.start(vmId);
-      striving ||= vmId !== null;
+      else if (!hasStarted) this.domain.ownership.start(vmId);
+      hasStarted ||= vmId !== null;
       await identity.verify().catch(() => identity.view);
       await identity.untilDue(systemClock, this.stopping);
     }
   }
 
   private deviceEvent(event: DeviceEvent): void {
-    this.recent.push(event);
-    if (this.recent.length > LIMITS.RECENT_EVENTS) this.recent.shift();
     this.slots.outdate();
     // A disk that was resized: mapping and export follow.
     if (event.type === 'changed') this.periodicSync.hurry();

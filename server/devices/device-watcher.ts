@@ -105,10 +105,12 @@ export class DeviceWatcher {
     return this.queued;
   }
 
-  /**
-   * How the disks that are here came, also before this process, and then the events still in the correlation
-   * channel.
-   */
+  /** The events still in the correlation channel, oldest first. */
+  channelEvents(): readonly DeviceEvent[] {
+    return this.channel.recent();
+  }
+
+  /** How the disks that are here came, also before this process, and then `channelEvents`. */
   recentEvents(): readonly DeviceEvent[] {
     const recent = this.channel.recent();
     const held = (event: DeviceEvent) =>

@@ -133,8 +133,8 @@ describe('exit codes', () => {
     const held = [
       { id: NOBODY, type: 'attach', volumeId: VOLUME, reason: 'its journal is of another version' },
     ] as const;
-    const report = daemon.health();
-    daemon.health = () => ({ ...report, status: 'degraded', held });
+    const report = daemon.reports.health();
+    daemon.reports.health = () => ({ ...report, status: 'degraded', held });
     const { code, out } = await ctl('health');
     expect(code).toBe(3);
     expect(out).toMatch(new RegExp(`^${NOBODY} +attach +${VOLUME} +its journal is of another version$`, 'm'));
@@ -143,8 +143,8 @@ describe('exit codes', () => {
 
   it('0: a mistyped setting is named, and changes nothing else', async () => {
     const note = 'NBD_BACKND is not a setting, and is not read; did you mean NBD_BACKEND?';
-    const report = daemon.health();
-    daemon.health = () => ({ ...report, settingsNotes: [note] });
+    const report = daemon.reports.health();
+    daemon.reports.health = () => ({ ...report, settingsNotes: [note] });
     const { code, out } = await ctl('health');
     expect(code).toBe(0);
     expect(out).toContain(`Settings without effect\nNOTE\n${note}`);

@@ -1,8 +1,7 @@
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { systemClock } from '~/server/core/clock';
 import { DaemonError } from '~/server/core/errors';
-import type { Daemon, DaemonPhase, HealthReport, MetricsReport } from '~/server/daemon/daemon';
-import type { MetricsHistoryReport, SpanName } from '~/server/daemon/metrics/metrics-history';
+import type { Daemon, DaemonPhase, Reports } from '~/server/daemon/daemon';
 import { resolveVolume } from '~/server/daemon/volumes/resolve-volume';
 import { sliceOf, type VolumePage } from '~/server/daemon/volumes/volume-list';
 import type { VolumeDescription } from '~/server/daemon/volumes/volume-queries';
@@ -264,6 +263,16 @@ export class FakeDaemon implements Daemon {
     database: async () => this.answer(() => DATABASE_REPORT),
   };
 
+  readonly reports: Reports = {
+    health: () => healthReport(this.phase),
+    metrics: async () => this.answer(() => METRICS),
+    prometheus: async () => ({
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+      body: '# HELP up 1\n',
+    }),
+    history: metricsHistory,
+  };
+
   /** Changes an operation, as the engine would. */
   move(
     id: string,
@@ -329,22 +338,6 @@ export class FakeDaemon implements Daemon {
 
   stop(): void {
     this.stop$.abort();
-  }
-
-  health(): HealthReport {
-    return healthReport(this.phase);
-  }
-
-  async metrics(): Promise<MetricsReport> {
-    return this.answer(() => METRICS);
-  }
-
-  async prometheus() {
-    return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# HELP up 1\n' };
-  }
-
-  history(span: SpanName): MetricsHistoryReport {
-    return metricsHistory(span);
   }
 
   async poll(): Promise<DeviceSnapshot> {

@@ -2,7 +2,8 @@ import { type Cloud, CloudError, type CloudSnapshot, type CloudVolume } from '..
 import { requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { DaemonError } from '../../core/errors';
-import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '../../devices/device';
+import type { Device, DeviceEvent, Guest } from '../../devices/device';
+import type { DeviceWatcher } from '../../devices/device-watcher';
 import { checkedMapping, verifiedDevice } from '../../devices/identity';
 import type { ExportServer } from '../../exports/export-server';
 import { shownExport } from '../../model/export-metadata';
@@ -22,10 +23,8 @@ interface VolumeParts {
   ledger(): Ledger;
   readonly cloud: Cloud;
   readonly catalogue: VolumeCatalogue;
-  readonly watcher: { snapshot(): DeviceSnapshot };
+  readonly watcher: Pick<DeviceWatcher, 'snapshot' | 'channelEvents' | 'onEvent'>;
   readonly guest: Pick<Guest, 'holders'>;
-  readonly recentEvents: () => readonly DeviceEvent[];
-  readonly onEvent: (listener: () => void) => () => void;
   readonly devDir: string;
   applianceVmId(): string | null;
 }
@@ -176,12 +175,12 @@ export class VolumeQueries {
   }
 
   recentDeviceEvents(): readonly DeviceEvent[] {
-    return this.parts.recentEvents();
+    return this.parts.watcher.channelEvents();
   }
 
   /** Calls `listener` for every new event. Returns the function that unsubscribes. */
   onDeviceEvent(listener: () => void): () => void {
-    return this.parts.onEvent(listener);
+    return this.parts.watcher.onEvent(listener);
   }
 
   /** The guest's device of a mapping; null unless its identity is verified. */

@@ -255,7 +255,7 @@ async function consequences(env: Record<string, string>): Promise<unknown> {
     guard: { ...guardSettings(), access: guardSettings().access.health() },
     log: logged(configuration.log),
     deletedBefore,
-    pollIntervalMs: daemon.health().pollIntervalMs,
+    pollIntervalMs: daemon.reports.health().pollIntervalMs,
   };
 }
 

@@ -27,11 +27,9 @@ it('an export that was withdrawn on purpose is none in every answer, not one tha
   const volumes = new VolumeQueries({
     ...{ cloud, clock, guest, catalogue: domain.catalogue, devDir: '/dev' },
     exports: new MemoryExports(rig.server),
-    watcher: { snapshot: () => seen },
+    watcher: { snapshot: () => seen, channelEvents: () => [], onEvent: () => () => {} },
     ledger: () => ledger,
     applianceVmId: () => rig.here,
-    recentEvents: () => [],
-    onEvent: () => () => {},
   });
   const told = async () => {
     const described = await rig.during(volumes.describe(id));

@@ -3,5 +3,5 @@ import { metricsHistoryReply } from '../../../../http/response/metrics-history-r
 import { serve } from '../../../../http/serve';
 
 export default serve(metricsHistory, ({ daemon, query: { span = 'hour' } }) =>
-  metricsHistoryReply(daemon.history(span)),
+  metricsHistoryReply(daemon.reports.history(span)),
 );
