@@ -22,8 +22,8 @@ export function hasEnded({ status }: Pick<Operation, 'status'>): boolean {
 
 /**
  * Waits for the end of an operation and shows the current step. The long poll decides; the event stream
- * only adds the steps. Operations survive a restart of the daemon, so it is waited for. Throws TimeoutError
- * after --timeout.
+ * only adds the steps. Operations survive a restart of the daemon, so a daemon that is away is waited for.
+ * Throws TimeoutError after --timeout.
  */
 export async function waitForEnd(context: Context, operation: Operation): Promise<Operation> {
   const done = new AbortController();
@@ -55,7 +55,7 @@ async function pollUntilEnded(
       throw new TimeoutError(
         `operation ${operation.id} has not ended within ${durationText(context.timeoutMs ?? 0)}`,
       );
-    // One that was away answers at once, so that nothing else is said of it for long.
+    // A daemon that was away is asked without waiting, so that its return is shown at once.
     const waitMs = isAway ? 1 : Math.min(LONG_POLL_MS, Math.ceil(leftMs));
     try {
       const options = { waitMs, timeoutMs: waitMs + LONG_POLL_MARGIN_MS };

@@ -4,8 +4,8 @@ import type { LastWrittenStore } from './last-written-file';
 
 /**
  * How far the row of the appliance is known to have come: by the state folder, and by what this process has
- * seen and written. A row that is behind that is of a database from before: what has ended since has not
- * ended in it, and would be done once more.
+ * seen and written. A row that is behind comes from an older copy of the database: operations that have ended
+ * since then have not ended in it, and would be done once more.
  */
 export class KnownRow {
   /** undefined: the state folder was not asked yet. */

@@ -93,7 +93,7 @@ async function lastAttach(
   for (const { id } of last.flat().sort((a, b) => b.sequence - a.sequence)) {
     const journal = new Journal(await ledger.readJournal(id));
     const intent = journal.firstIntent('attach-volume');
-    if (intent) return intentOf(intent.data, false).vmId === applianceVmId ? journal : null;
+    if (intent) return intentOf(intent.data).vmId === applianceVmId ? journal : null;
   }
   return null;
 }

@@ -61,7 +61,7 @@ function namedSpan(
   return span;
 }
 
-/** In JSON; within a string the quotes of such a name would be escaped. */
+/** Fields of JSON only: inside a string the quotes around such a name would be escaped. */
 const TIMES_OF_A_LOOK = /"(?:at|age_seconds)":(?:"[^"]*"|[\d.]+|null)/g;
 
 /** Who asked for a change that is no operation; an operation has it in its own lines. */

@@ -121,7 +121,7 @@ function parseGo(text: string): Dsn {
   const [user, password] = at < 0 ? ['', ''] : splitOnce(before.slice(0, at), ':');
   if (user === '') throw new DsnError(`there is no user; ${FORM}`);
   const addresses = parseAddresses(before.slice(at + 1));
-  return finish(user, password, addresses, decode(database), new URLSearchParams(query));
+  return finish({ user, password, database: decode(database) }, addresses, new URLSearchParams(query));
 }
 
 /** The last `/`, as in Go, unless it is inside the parameters (`?loc=Europe/Berlin`, which Go refuses). */
@@ -216,27 +216,24 @@ function parseUrl(text: string): Dsn {
       : hosts === null
         ? [{ host, port: parsePort(url.port), socketPath: null }]
         : parseHosts(hosts);
-  return finish(user, decode(url.password), addresses, decode(url.pathname.slice(1)), url.searchParams);
+  const account = { user, password: decode(url.password), database: decode(url.pathname.slice(1)) };
+  return finish(account, addresses, url.searchParams);
 }
 
 function finish(
-  user: string,
-  password: string,
+  account: Pick<Dsn, 'user' | 'password' | 'database'>,
   [address = parseHostPort(''), ...alternatives]: readonly Address[],
-  database: string,
   params: URLSearchParams,
 ): Dsn {
-  if (database === '') throw new DsnError('there is no database name after the last "/"');
+  if (account.database === '') throw new DsnError('there is no database name after the last "/"');
   const notes = [...new Set(params.keys())].flatMap((name) => noteOn(name) ?? []);
   const tls = params.get('tls');
   if (tls?.toLowerCase() === 'preferred')
     notes.push('tls=preferred is taken as skip-verify: TLS is required');
   return {
-    user,
-    password,
+    ...account,
     ...address,
     alternatives,
-    database,
     tls: parseTls(tls),
     ca: null,
     connectTimeoutMs: parseTimeout(params.get('timeout')),

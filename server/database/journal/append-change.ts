@@ -29,7 +29,7 @@ export async function appendChange(
   parts: Neighbourhood,
 ): Promise<JournalEntry[]> {
   const entries = [...change.entries, ...endEntry(change)];
-  const planned = await planWrite(database, epoch, operationId, change, entries, parts);
+  const planned = await planWrite(database, { epoch, operationId, change, entries }, parts);
   const written = planned && (await writer.write(planned));
   if (written)
     return entries.map((entry, index) => ({
@@ -56,13 +56,18 @@ export async function appendChange(
   });
 }
 
+interface OwnedChange {
+  readonly epoch: Epoch;
+  readonly operationId: string;
+  readonly change: OperationChange;
+  /** Those of the change, and the one that its end writes. */
+  readonly entries: readonly NewJournalEntry[];
+}
+
 /** The entries first: they fail where nothing of it may be written. Null for a change that has none. */
 async function planWrite(
   { kysely, query }: Database,
-  epoch: Epoch,
-  operationId: string,
-  change: OperationChange,
-  entries: readonly NewJournalEntry[],
+  { epoch, operationId, change, entries }: OwnedChange,
   parts: Neighbourhood,
 ): Promise<PlannedWrite | null> {
   const effects = change.effects ?? [];

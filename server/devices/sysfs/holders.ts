@@ -56,7 +56,7 @@ export async function findHolders(
   const tables = readTables(sources, gaps);
   const subjects = devices.map((device) => {
     const target = blockTarget(sources, device, gaps);
-    return { device, target, found: usersIn(tables, sources, device, target, gaps) };
+    return { device, target, found: usersIn(tables, sources, { device, target }, gaps) };
   });
   await findDescriptors(sources, subjects, tables.isRemotePath, gaps);
   const result = new Map<string, Holder[]>();
@@ -170,8 +170,7 @@ function namespaceOf(procDir: string, pid: string, closed: Gaps): string | null 
 function usersIn(
   tables: Tables,
   { devDir, runDir }: HolderSources,
-  device: Device,
-  target: BlockTarget,
+  { device, target }: { readonly device: Device; readonly target: BlockTarget },
   gaps: Gaps,
 ): Holder[] {
   const { spaces, isRemotePath, swaps, loops, btrfs, served, configured, own, dangling } = tables;

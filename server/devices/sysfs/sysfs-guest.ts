@@ -160,9 +160,8 @@ function lookAtAll({ sysBlockDir, devDir, procDir }: SysfsOptions, known: Map<st
     .map((name) => ({ name }))
     .sort(byName)
     .flatMap(({ name }) => {
-      // A boot counts diskseq anew, and this process may live through one.
-      const prefix = `${bootId ?? ''}/${name}`;
-      return lookAt(`${sysBlockDir}/${name}`, name, `${devDir}/${name}`, prefix, known) ?? [];
+      const place = { name, dir: `${sysBlockDir}/${name}`, path: `${devDir}/${name}` };
+      return lookAt(place, bootId, known) ?? [];
     });
   return { bootId, disks };
 }
@@ -173,12 +172,12 @@ function lookAtAll({ sysBlockDir, devDir, procDir }: SysfsOptions, known: Map<st
  * when it is gone.
  */
 function lookAt(
-  dir: string,
-  name: string,
-  path: string,
-  prefix: string,
+  { name, dir, path }: { readonly name: string; readonly dir: string; readonly path: string },
+  bootId: string | null,
   known: Map<string, Known>,
 ): Seen | null {
+  // A boot counts diskseq anew, and this process may live through one.
+  const prefix = `${bootId ?? ''}/${name}`;
   for (let attempt = 0; attempt < TORN_TRIES; attempt += 1) {
     const plug = plugOf(dir, prefix);
     if (plug === null) return null;

@@ -148,8 +148,8 @@ function refuseUnnamed({ id, vmId, state, attached }: CloudVolume): Action | nul
 }
 
 /**
- * None of an attach, which creates the volume where it is the first, and moves or copies it where the VM has
- * its disks on another storage. What a state of a newer CloudStack is of, is not known.
+ * States that no attach goes through. An attach creates the volume where it is its first, and moves or copies
+ * it where the VM has its disks on another storage; a state of a newer CloudStack may belong to one.
  */
 const STAYING: readonly string[] = ['Snapshotting', 'RevertSnapshotting', 'Resizing', 'Restoring'];
 
@@ -158,7 +158,7 @@ const STAYING: readonly string[] = ['Snapshotting', 'RevertSnapshotting', 'Resiz
  * to end.
  */
 function movedMeanwhile(s: Situation, volume: CloudVolume): Action | null {
-  const intent = intentOf(s.journal.intent(STEP), false);
+  const intent = intentOf(s.journal.intent(STEP));
   if (intent.vmId === null) return null;
   if (intent.vmId === volume.vmId && (intent.plug === null || samePlug(intent.plug, volume))) return null;
   return giveUp(

@@ -20,14 +20,13 @@ const NOBODY: IgnoredUsers = { users: false, clients: false };
  * Reads an intent from the journal (plugData, and `about` of ./attach.ts); an older version may have written
  * fewer fields.
  */
-export function intentOf(data: JsonObject | null, sentBefore: boolean): Intent {
+export function intentOf(data: JsonObject | null): Omit<Intent, 'sentBefore'> {
   return {
     vmId: typeof data?.vm_id === 'string' ? data.vm_id : null,
     plug: plugIn(data ?? {}),
     ignored: { users: data?.ignore_users === true, clients: clientsOf(data?.ignore_clients) },
     stillOnly: data?.still_only === true,
     missingOnly: data?.missing_only === true,
-    sentBefore,
   };
 }
 

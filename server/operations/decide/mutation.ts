@@ -44,7 +44,7 @@ export function follow(
         do: 'await-job',
         step,
         jobId: state.jobId,
-        vmId: 'vmId' in command ? command.vmId : intentOf(s.journal.intent(step), false).vmId,
+        vmId: 'vmId' in command ? command.vmId : intentOf(s.journal.intent(step)).vmId,
         volumeId: 'volumeId' in command ? command.volumeId : null,
       };
     default:
@@ -112,7 +112,7 @@ function send(s: Situation, step: MutationStep, jobId: string, command: Mutation
   if (isCancelled(s)) return withhold({ text: `cancelled before it was sent${again}` });
   const { guards } = s.facts;
   if (guards?.jobId !== jobId) return { do: 'read-guards', step, jobId, command };
-  const intent = intentOf(s.journal.intent(step), s.journal.wasAccepted(step));
+  const intent = { ...intentOf(s.journal.intent(step)), sentBefore: s.journal.wasAccepted(step) };
   const answer = permit(command, intent, guards, s.policy);
   switch (answer.verdict) {
     case 'go':

@@ -45,8 +45,8 @@ export function permitResize(
 }
 
 /**
- * Taken of a disk in use, too, where the intent has found it. No second one while one of this operation
- * stands.
+ * A snapshot is taken of a disk in use, too; not where the volume has moved since the intent was written, and
+ * not while CloudStack has another snapshot of this operation.
  */
 export function permitSnapshot(volumeId: string, intent: Intent, guards: Guards): Permit {
   const known = seenVolume(volumeId, guards);

@@ -113,7 +113,7 @@ export function doubtOldPlug(s: Situation, volume: CloudVolume): Action | null {
   const detached = s.journal.mutation('detach-volume');
   // Called failed, it may have had its effect all the same: whoever asks has seen the volume detached.
   if (detached.at !== 'ended' || detached.outcome === 'refused' || volume.vmId === null) return null;
-  const { vmId, plug } = intentOf(s.journal.intent('detach-volume'), false);
+  const { vmId, plug } = intentOf(s.journal.intent('detach-volume'));
   if (volume.vmId !== vmId || plug === null || !samePlug(plug, volume)) return null;
   return lookAgain(s, {
     name: `old-plug:${detached.jobId}`,

@@ -204,7 +204,7 @@ async function hasLookedHere(run: RunContext, { id, type, vmId }: Operation): Pr
 
 /** null: it has sent no attach to this guest, CloudStack has taken none, or its intent remembers nothing. */
 function beforePlugging(run: RunContext, journal: Journal): DisksBefore | null {
-  const { vmId } = intentOf(journal.intent('attach-volume'), false);
+  const { vmId } = intentOf(journal.intent('attach-volume'));
   if (vmId !== run.parts.policy().applianceVmId) return null;
   const mayBeTaken =
     journal.wasAccepted('attach-volume') || journal.mutation('attach-volume').at === 'intended';

@@ -84,7 +84,7 @@ async function readPlace(
   const about = volumeOf(run, command);
   const volume = about === null ? null : await readVolume(run, about);
   const attachedTo = attachedVm(volume);
-  const { stillOnly } = intentOf(run.journal.intent(step), false);
+  const { stillOnly } = intentOf(run.journal.intent(step));
   const isOfVolume = command.name === 'revertSnapshot' || stillOnly;
   return { volume, vm: isOfVolume && attachedTo !== null ? await readVm(run, attachedTo) : named };
 }
@@ -100,7 +100,7 @@ async function readUsers(
   hasWaited: boolean,
 ): Promise<Pick<Guards, 'use' | 'neighbour'>> {
   const attachedTo = attachedVm(volume);
-  const { ignored } = intentOf(run.journal.intent(step), false);
+  const { ignored } = intentOf(run.journal.intent(step));
   const reverts = command.name === 'revertSnapshot';
   const detachesHere = command.name === 'detachVolume' && attachedTo !== null && attachedTo === applianceVmId;
   const looking = { ignored: hasWaited ? null : ignored, attachedHere: detachesHere };

@@ -43,9 +43,9 @@ const LEAVES_DETACHED: readonly string[] = [...DETACHES, ...MAKES_DETACHED];
 const MOVES: readonly string[] = [ATTACH, ...LEAVES_DETACHED, 'delete-volume'];
 
 /**
- * Where the operations of the last seconds have left their volumes. A look at CloudStack that contradicts it
- * may be older than their jobs, because management servers lag behind one another: the volume is looked at
- * again before that is believed.
+ * Where, and in which state, the operations of the last LIMITS.READ_SETTLE_MS have left their volumes. A look
+ * at CloudStack that contradicts it may be older than their jobs, because management servers lag behind one
+ * another: the volume is looked at again before that is believed.
  */
 export class LastPlaces {
   private noted = new Map<string, Noted>();
@@ -133,7 +133,7 @@ function leftBy({ id, status }: Pick<Operation, 'id' | 'status'>, journal: Journ
       call.state === 'finished' && (call.data.outcome === 'ok' || (call === last && status === 'completed')),
   );
   const ended = worked.flatMap(({ step, data }) => {
-    const { vmId, plug } = intentOf(DETACHES.includes(step) ? intentFor(data.job_id) : null, false);
+    const { vmId, plug } = intentOf(DETACHES.includes(step) ? intentFor(data.job_id) : null);
     return vmId === null || plug === null || plug.attached === null
       ? []
       : [{ vmId, attached: plug.attached }];
@@ -146,7 +146,7 @@ function leftBy({ id, status }: Pick<Operation, 'id' | 'status'>, journal: Journ
   });
   if (LEAVES_DETACHED.includes(last.step)) return place('detached');
   const intent = intentFor(last.data.job_id);
-  const { vmId } = intentOf(intent, false);
+  const { vmId } = intentOf(intent);
   if (last.step === ATTACH) return vmId === null ? unplaced : place('attached', vmId);
   // What was put into the trash is shown, and may be brought back.
   return status === 'completed' && intent?.expunge !== false ? place('deleted') : unplaced;

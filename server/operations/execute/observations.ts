@@ -110,10 +110,11 @@ async function findJob(run: RunContext, jobId: string): Promise<NonNullable<Fact
 }
 
 /**
- * By wall clocks, because the intent may be from before a restart; one that was set far leaves the age
- * unknown. By that of CloudStack, too, as its answers have just shown it: ours is behind by days when a
- * paused guest goes on. And by that of CloudStack then and now: ours may have been ahead when the intent was
- * written, and set right since then.
+ * Whether the intent may be so old that CloudStack has deleted its job. The intent may be from before a
+ * restart, so its age is told by wall clocks, and any of three that makes it old is enough:
+ * - ours. Where it was set far back or ahead, the age is not known;
+ * - CloudStack's now, as its answers have just shown it: ours is days behind when a paused guest goes on;
+ * - CloudStack's then and now: ours may have been ahead when the intent was written, and set right since.
  */
 function mayBeDeleted({ journal, parts: { clock, cloud } }: RunContext, jobId: string): boolean {
   const intent = journal.entries.find(({ state, data }) => state === 'intent' && data.job_id === jobId);
