@@ -1,6 +1,6 @@
 /**
  * Every bound of the daemon in one place. Times are ms, sizes are bytes, unless the name says otherwise.
- * What an operator may change is configuration (./configuration.ts), not here.
+ * What an operator may change is configuration (../daemon/configuration/variables.ts), not here.
  */
 export const LIMITS = {
   // HTTP

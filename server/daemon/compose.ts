@@ -58,7 +58,7 @@ export interface DomainSettings {
   readonly owner: string;
   /** Tells the processes of this machine that have ended. */
   readonly instances: Instances;
-  /** Absent: what the process itself knows has to do. */
+  /** Absent: only what this process has seen itself counts. */
   readonly lastWritten?: LastWrittenStore;
   readonly sizeToleranceBytes: number;
   /** Read for every decision. */

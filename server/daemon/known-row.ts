@@ -12,7 +12,7 @@ export class KnownRow {
   private known: LastWritten | null | undefined;
   private saving: Promise<void> | null = null;
 
-  /** @param store absent: what this process itself knows has to do */
+  /** @param store absent: only what this process has seen itself counts */
   constructor(private readonly store: LastWrittenStore | undefined) {}
 
   /** Whether this row is behind what is known; else it is what is known from now on. */

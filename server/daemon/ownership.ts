@@ -19,7 +19,7 @@ export interface OwnershipParts {
   /** This process, as the row and a standby daemon show it: host, pid, address. */
   readonly owner: string;
   readonly instances: Instances;
-  /** Absent: what this process itself knows has to do. */
+  /** Absent: only what this process has seen itself counts. */
   readonly lastWritten?: LastWrittenStore;
 }
 

@@ -69,7 +69,7 @@ export interface Appearance {
   readonly uptime: number;
 }
 
-/** The devices port: one look at the guest. Real: ./sysfs.ts. */
+/** The devices port: one look at the guest. Real: ./sysfs/sysfs-guest.ts. */
 export interface Guest {
   /**
    * Never blocks on a serial: slow serials are `pending` and come with a later look. Throws when /sys/block

@@ -48,10 +48,10 @@ export function plainSerial(serial: string): string {
 }
 
 /**
- * No disk of this guest that could be a volume's shows a serial: its disks are told apart by size and
- * time alone. The system's own disk proves nothing about others: it may have a serial where they get
- * none. While no other has told whether it has one, the system's is asked all the same: does it show one
- * that CloudStack makes?
+ * True when no disk of this guest that could be a volume's shows a serial, so that its disks are told apart
+ * by size and time alone. The system's own disk proves nothing about others: it may have a serial where they
+ * get none. Only while no other disk has told whether it has one is the system's asked instead: does it show
+ * one as CloudStack makes them?
  */
 export function lacksSerials(devices: readonly Pick<Device, 'serial' | 'serialState' | 'root'>[]): boolean {
   const told = devices.filter(

@@ -206,7 +206,7 @@ export class ServerProcess {
     throw unhealthy(`port ${port} is taken by another process than ${name}: stop it, or set NBD_PORT`);
   }
 
-  /** Why nobody of ours serves. */
+  /** Why no export server of ours answers. */
   private async silence(): Promise<string> {
     const { name, host, port, unit } = this.options;
     const pid = await this.pid();

@@ -2,13 +2,15 @@ import type { Clock } from '../clock';
 import { LIMITS } from '../limits';
 
 /**
- * Shares the one event loop between work that somebody waits for and work in the background, which asks for a
- * turn before each of its short pieces. Otherwise every round of the loop has all the pieces that are ready.
+ * Shares the one event loop between urgent work, which somebody waits for, and work in the background, which
+ * asks for a turn before each of its short pieces. Without it every round of the loop would run all pieces
+ * that are ready. Turns are given
+ * - while urgent work is under way: none;
+ * - for TURNS_FLOW_MS after its end, when the next may come at any moment: one in each round of the loop;
+ * - otherwise: at once, to everybody who asks.
  *
- * While urgent work is under way there are no turns. From its end until TURNS_FLOW_MS later, when the
- * next may come at any moment, there is one in each round; apart from that everybody who asks has one
- * at once. Neither starves the other: when turns have been held for TURNS_HELD_MS, there is one in
- * each round for as long.
+ * Neither starves the other: when turns have been held for TURNS_HELD_MS, one is given in each round for as
+ * long.
  *
  * @example
  * const accepted = await turns.urgently(() => ledger.accept(request)); // somebody waits

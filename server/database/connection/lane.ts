@@ -197,9 +197,9 @@ export class Lane implements MysqlPool {
   }
 
   /**
-   * Before the server does it: a connection is not closed just as it is taken. The one that was handed
-   * back last is taken first, and there is one at least every few seconds, so that mysql2 need not look
-   * for them every second.
+   * Closes connections that have been idle for long, before the server does: it might close one just as it
+   * is taken. Called whenever one is taken, which is every few seconds at least, so mysql2 need not look for
+   * idle ones every second; it hands out first what was handed back last.
    */
   private closeIdle(node: Node): void {
     const latest = performance.now() - LIMITS.DATABASE_IDLE_MS / 2;

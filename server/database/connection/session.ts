@@ -37,8 +37,9 @@ const MARIADB = `/*M!100300 , max_statement_time = 0, check_constraint_checks = 
 const MYSQL = '/*!50708 , max_execution_time = 0 */';
 
 /**
- * For rows, and for tables: an ALTER or LOCK TABLES of another program. Whoever waits for either holds the
- * appliance's row (../journal/fencing.ts), and the renewal of the lease waits behind it.
+ * How long a statement waits for the lock of a row, and of a table (an ALTER or LOCK TABLES of another
+ * program). Meanwhile it holds the appliance's row (../journal/fencing.ts), and the renewal of the lease waits
+ * behind it.
  */
 const LOCK_WAITS: readonly string[] = ['innodb_lock_wait_timeout', 'lock_wait_timeout'].map(
   (name) => `${name} = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}`,

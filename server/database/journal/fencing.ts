@@ -31,8 +31,8 @@ export function appliance({ applianceId }: Epoch): RawBuilder<unknown> {
 }
 
 /**
- * The same for a write to an operation whose row stays as it is. False when the operation is not executed
- * under this epoch.
+ * `assertEpoch` for a write that leaves the row of its operation as it is. False when the operation is not
+ * executed under this epoch.
  */
 export async function lockOwn(tx: Transaction<Tables>, epoch: Epoch, operationId: string): Promise<boolean> {
   const { rows } = await sql<{ epoch: number; own: string | null }>`

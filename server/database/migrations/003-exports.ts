@@ -18,7 +18,7 @@ const TABLE = 'nbd_exports';
 /**
  * nbd_exports: one per mapping, known by its name, `migration-vol-<volume id>`. Other programs have rows of
  * their own in an existing table (second exports of one volume, exports without a mapping): they stay and are
- * never read as ours (../our-exports.ts).
+ * never read as ours (../read-exports.ts).
  */
 export async function adoptExports(connection: Connection): Promise<void> {
   const mappings = await columnsOf(connection, 'device_mappings');

@@ -21,7 +21,7 @@ export function requireKnown(applied: readonly string[]): void {
   );
 }
 
-/** The same for the schema as it is now: it was looked at when this process began, which may be long ago. */
+/** requireKnown for the schema as it is now: at a take-over the look of the start may be long ago. */
 export async function requireKnownSchema(database: Database): Promise<void> {
   const { rows } = await database.urgent((db) =>
     sql<{ id: string }>`SELECT id FROM volume_daemon_migrations`.execute(db),

@@ -277,7 +277,7 @@ function finishElsewhere(s: Situation, goal: AttachGoal, volume: CloudVolume): A
   const mapped = before.kind === 'seen' && before.value.vmId === s.policy.applianceVmId;
   const left = mapped || s.facts.exported === true;
   if (left && !s.journal.done('withdraw')) return { do: 'withdraw', volumeId: volume.id, force: true };
-  // The guards of a call of ours that left have asked.
+  // Before our own call left, its guards have asked who runs the daemon of that VM.
   const first = s.journal.wasAccepted(STEP) ? doubtTheEffect(s, STEP) : leaveToNeighbour(s, goal.vmId);
   if (first) return first;
   return {

@@ -74,6 +74,18 @@ it('sources, units and rules name only documents that there are', () => {
   expect(named.filter(({ document }) => !existsSync(join(root, document)))).toEqual([]);
 });
 
+it('comments name only modules that there are', () => {
+  const named = files
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) =>
+      (read(path).match(/^\s*(?:\/\/|\/?\*).*$/gm) ?? [])
+        .flatMap((comment) => comment.match(/(?<![\w/])\.{1,2}\/[\w./-]+\.ts\b/g) ?? [])
+        .map((module) => ({ path, module })),
+    );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter(({ path, module }) => !existsSync(join(root, dirname(path), module)))).toEqual([]);
+});
+
 function leadsSomewhere(document: string, target: string): boolean {
   const [path = '', anchor] = target.split('#');
   const file = path === '' ? document : join(dirname(document), path);
