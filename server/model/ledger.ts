@@ -52,11 +52,12 @@ export interface Ledger {
    * const epoch = await ledger.takeOver(applianceId, 'host:8090 pid 7', { seen, instance });
    */
   takeOver(applianceId: string, owner: string, claim?: Claim): Promise<Epoch>;
-  /** Who owns the appliance by the row; null when nobody ever did. A node of a cluster may lag behind others. */
+  /** Who owns the appliance by the row; null when nobody ever did. A cluster's node may lag behind others. */
   readOwner(applianceId: string): Promise<Owner | null>;
   /**
-   * As readOwner, of the appliance of another daemon, and never older than the question: waits for everything
-   * that any node of a cluster has committed before. The caller writes nothing that would fail on an old row.
+   * As readOwner, of the appliance of another daemon, and never older than the question: waits for
+   * everything that any node of a cluster has committed before. The caller writes nothing that would fail on
+   * an old row.
    */
   readNeighbour(applianceId: string): Promise<Owner | null>;
   /**

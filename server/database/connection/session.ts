@@ -38,8 +38,8 @@ const MYSQL = '/*!50708 , max_execution_time = 0 */';
 
 /**
  * How long a statement waits for the lock of a row, and of a table (an ALTER or LOCK TABLES of another
- * program). Meanwhile it holds the appliance's row (../journal/fencing.ts), and the renewal of the lease waits
- * behind it.
+ * program). Meanwhile it holds the appliance's row (../journal/fencing.ts), and the renewal of the lease
+ * waits behind it.
  */
 const LOCK_WAITS: readonly string[] = ['innodb_lock_wait_timeout', 'lock_wait_timeout'].map(
   (name) => `${name} = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}`,

@@ -36,9 +36,9 @@ export async function readGuards(run: RunContext, intended: Intended, pass = 1):
   const place = await readPlace(run, call);
   const since = run.parts.clock.monotonic();
   const users = await readUsers(run, call, { ...before, ...place }, hasWaited);
-  // What was read first is old by now if users, or a daemon elsewhere, were waited for, or if this look alone
-  // took long (many disks are flushed). So everything is read again; where every pass takes long, the last one
-  // is used.
+  // What was read first is old by now if users, or a daemon elsewhere, were waited for, or if this look
+  // alone took long (many disks are flushed). So everything is read again; where every pass takes long, the
+  // last one is used.
   const waitedMs = run.parts.clock.monotonic() - since;
   const tooOldMs = hasWaited ? LIMITS.GUARDS_AGE_MAX_MS : LIMITS.HOLDER_AGAIN_MS;
   if (waitedMs >= tooOldMs && pass < LIMITS.GUARD_PASSES) return readGuards(run, intended, pass + 1);
