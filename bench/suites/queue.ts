@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { LabAppliance } from '~/lab/appliance';
 import { ApiClient, type OperationReply } from '~/lab/client';
 import { createCloud, type HttpCloud } from '~/server/cloudstack/http-cloud';
-import { jobPollDelayMs } from '~/server/cloudstack/polling';
+import { jobPollDelayMs } from '~/server/cloudstack/job-poll-delay';
 import { CloudSettings } from '~/server/cloudstack/settings';
 import { systemClock } from '~/server/core/clock';
 import { silentLogger } from '~/server/core/log/logger';

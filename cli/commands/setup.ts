@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { SetupReport, SetupRequest, Step } from '~/server/daemon/setup/steps';
+import type { SetupReport, SetupRequest, Step } from '~/server/daemon/setup/setup-request';
 import { flag, option, type Values } from '../arguments';
 import { loneNoun } from '../command';
 import type { Context } from '../context';

@@ -13,12 +13,16 @@ interface Witnesses {
 }
 
 /**
- * The data volumes that may be attached to this guest: a new disk without a serial may be any of them. They
- * are those that CloudStack lists, those that an operation of ours asked for without a good end while
- * CloudStack does not show them, because a list that leaves a volume out is no proof that its disk will not
- * come, and those whose attach was given up while its job is open, because it may still plug their disk
- * whatever CloudStack shows of them. Not read where disks have serials. `before`: see `pluggedBefore`. Throws
- * CloudError and DATABASE_UNAVAILABLE.
+ * The data volumes that may be attached to this guest: a new disk without a serial may be any of them.
+ * - those that CloudStack lists;
+ * - those that an operation of ours asked for without a good end, while CloudStack does not show them: a list
+ *   that leaves a volume out is no proof that its disk will not come;
+ * - those whose attach was given up while its job is open: it may still plug their disk, whatever CloudStack
+ *   shows of them.
+ *
+ * Empty where disks have serials. Throws CloudError and DATABASE_UNAVAILABLE.
+ *
+ * @param before see `pluggedBefore`; null: not known
  */
 export async function attachedHere(
   { cloud, ledger }: Witnesses,

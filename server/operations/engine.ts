@@ -9,9 +9,9 @@ import { ActiveSteps } from './active-steps';
 import { JobDenials } from './execute/job-denials';
 import { LastPlaces } from './execute/last-places';
 import { WRITING } from './execute/operation-record';
-import { tracedRun } from './execute/operation-span';
 import { OperationRun } from './execute/run';
 import type { Waiting } from './execute/run-context';
+import { tracedRun } from './execute/traced-run';
 import type { EngineParts, OtherRuns } from './parts';
 import { VmJobQueue } from './vm-job-queue';
 

@@ -39,7 +39,7 @@ type SecondLook =
  * volume with an operation that ended in the last seconds is left for the next sync, and so is an export
  * whose row has been changed. Throws DATABASE_UNAVAILABLE.
  */
-export async function lookAgain(
+export async function secondLook(
   parts: SecondLookParts,
   repair: Repair,
   { applianceVmId, exports }: Pick<Observation, 'applianceVmId' | 'exports'>,

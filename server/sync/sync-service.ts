@@ -9,7 +9,7 @@ import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
 import { plan } from './plan';
 import { type Repair, spareRows } from './repair';
-import { lookAgain, type SecondLookParts } from './second-look';
+import { type SecondLookParts, secondLook } from './second-look';
 
 /** What sync uses of the daemon. */
 export interface SyncParts extends Omit<ObserveParts, 'neighbours'>, ApplyParts, SecondLookParts {
@@ -118,7 +118,7 @@ export class SyncService {
       const { volumeId } = repair.drift;
       const again = (await isOvertaken(this.parts, repair, sinceEntry))
         ? null
-        : await lookAgain(this.parts, repair, observation);
+        : await secondLook(this.parts, repair, observation);
       if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
       else if (volumeId !== null) skipped.add(volumeId);
       if (again?.kind !== 'unknown') continue;

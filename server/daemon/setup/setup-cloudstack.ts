@@ -12,7 +12,7 @@ import { checkCloudstack } from '../../diagnostics/cloudstack';
 import type { OsseaConfigRow } from '../../model/ossea-config';
 import type { Configuration } from '../configuration/configuration';
 import { ApplianceIdentity } from '../identity';
-import type { SetupRequest, Step } from './steps';
+import type { SetupRequest, Step } from './setup-request';
 
 interface Parts {
   readonly configuration: Configuration;

@@ -6,7 +6,7 @@ import { migrate } from '../../database/migrations/migrate';
 import { MIGRATIONS } from '../../database/migrations/migrations';
 import { hasAccount, isOldDatabase, type Login, provision, tryLogin } from '../../database/provision';
 import { PUBLIC_PASSWORD, writeDsn } from './environment-file';
-import type { Step } from './steps';
+import type { Step } from './setup-request';
 
 export interface DatabaseSettings {
   /** The DSN of the daemon as text, and as it is understood (with the CA that it trusts). */

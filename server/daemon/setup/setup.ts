@@ -9,7 +9,7 @@ import type { Configuration } from '../configuration/configuration';
 import { DEFAULT_DSN } from '../configuration/variables';
 import { setUpCloudstack } from './setup-cloudstack';
 import { setUpDatabase } from './setup-database';
-import { type SetupReport, type SetupRequest, type Step, setupRequest } from './steps';
+import { type SetupReport, type SetupRequest, type Step, setupRequest } from './setup-request';
 
 /**
  * What `volumectl setup` runs, while the daemon need not: reads a request from the standard input,

@@ -1,6 +1,6 @@
 /**
  * Whole disks, not their partitions: vda, sdb, xvdc, vdaa, nvme0n1, … Whether one may be the disk of a volume
- * is not in its name (see ./disk-bus.ts).
+ * is not in its name (see ./disk-connection.ts).
  */
 export const DEVICE_NAME = /^(vd|sd|xvd|hd)[a-z]{1,6}$|^nvme\d{1,4}n\d{1,4}$/;
 

@@ -9,7 +9,7 @@ import { seen, unknown } from '../../model/evidence';
 import type { ClientState, Device, Guest } from '../device';
 import { watchNodes } from './dev-watch';
 import { byName, DEVICE_NAME } from './device-names';
-import { type Connection, connectionOf } from './disk-bus';
+import { type Connection, connectionOf } from './disk-connection';
 import { ExclusiveOpens } from './exclusive-open';
 import { findHolders } from './holders';
 import { isGone, readNumber, readSmall } from './kernel-files';

@@ -1,4 +1,4 @@
-import { jobPollDelayMs } from '../../cloudstack/polling';
+import { jobPollDelayMs } from '../../cloudstack/job-poll-delay';
 import { type Clock, sleepUntilAny } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import type { DeviceEvent } from '../../devices/device';

@@ -6,7 +6,7 @@ import { type Simulator, startSimulator } from '~/lab/cloudstack/http';
 import { type Mariadb, startMariadb } from '~/lab/mariadb';
 import { loadConfiguration } from '~/server/daemon/configuration/configuration';
 import { setUp } from '~/server/daemon/setup/setup';
-import type { SetupRequest } from '~/server/daemon/setup/steps';
+import type { SetupRequest } from '~/server/daemon/setup/setup-request';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { tryLogin } from '~/server/database/provision';
 

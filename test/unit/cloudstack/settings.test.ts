@@ -2,7 +2,7 @@ import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCredential } from '~/server/cloudstack/credentials';
 import { classifyJobFailure, cleanText, networkError } from '~/server/cloudstack/errors';
-import { jobPollDelayMs } from '~/server/cloudstack/polling';
+import { jobPollDelayMs } from '~/server/cloudstack/job-poll-delay';
 import { CloudSettings } from '~/server/cloudstack/settings';
 import { apiEndpoint } from '~/server/cloudstack/wire/endpoint';
 import { LIMITS } from '~/server/core/limits';
