@@ -107,7 +107,7 @@ export class Ownership {
 
   /** Tries to become the owner, again and again until `stop`. */
   start(applianceId: string): void {
-    this.loop = this.strive(applianceId);
+    this.loop = this.keepTrying(applianceId);
   }
 
   /**
@@ -129,7 +129,7 @@ export class Ownership {
     return !over.signal.aborted && this.parts.clock.monotonic() < until;
   }
 
-  private async strive(applianceId: string): Promise<void> {
+  private async keepTrying(applianceId: string): Promise<void> {
     const { clock } = this.parts;
     while (!this.stopping.signal.aborted) {
       await clock.sleep(await this.tryOnce(applianceId), this.stopping.signal);
@@ -158,7 +158,7 @@ export class Ownership {
       this.standBy(applianceId, seen);
       return Math.min(LIMITS.LEASE_LOOK_MS, verdict.waitMs);
     }
-    // One that is only read too old, of a node that lags, is as it is a moment later.
+    // An old row may have been read from a node that lags: the next look shows the one that is.
     if (isOlder) throw older();
     if (this.stopping.signal.aborted) return 0;
     const sentAt = clock.monotonic();
