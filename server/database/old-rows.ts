@@ -1,5 +1,4 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { exportNameOf } from '../model/export-name';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { errorNumber, translate } from './connection/faults';
 import { namedByExports, namedByHub, namedByOperations } from './own-volumes';
@@ -34,14 +33,11 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
     const mappings = (await rowsOf(db, sql<Row>`SELECT * FROM device_mappings`)).map((row) =>
       toMapping({ ...ADDED, ...named(row) }),
     );
-    const exportRows = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map(named);
-    const records = exportRows
-      .filter(({ volume_id }) => volume_id !== null)
-      .map((row) => toExport({ metadata: null, ...row }));
-    const nameless = exportRows.filter(({ volume_id }) => volume_id === null);
     const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
-    const isOurs = ({ exportName, volumeId }: ExportRecord) =>
-      exportName === exportNameOf(volumeId) && mapped.has(volumeId);
+    const exportRows = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map((row) => {
+      const record = toExport({ metadata: null, ...named(row) });
+      return { name: row.export_name, record: record && mapped.has(record.volumeId) ? record : null };
+    });
     const applied = await rowsOf(db, sql<Row>`SELECT id FROM volume_daemon_migrations ORDER BY id`);
     const foreign = applied.length === 0 ? sql`TRUE` : sql`appliance_id = ''`;
     const unfinished = await rowsOf(
@@ -50,11 +46,8 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
     );
     return {
       mappings,
-      exports: records.filter(isOurs),
-      otherExports: [
-        ...records.filter((record) => !isOurs(record)).map(({ exportName }) => exportName),
-        ...nameless.map(({ export_name }) => String(export_name)),
-      ],
+      exports: exportRows.flatMap(({ record }) => record ?? []),
+      otherExports: exportRows.filter(({ record }) => record === null).map(({ name }) => String(name ?? '')),
       unfinished: unfinished.map(({ id, type, status, volume_id }) => ({
         id: String(id),
         type: String(type),

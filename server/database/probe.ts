@@ -35,22 +35,22 @@ function readBack(epoch: Epoch | null) {
 function update(epoch: Epoch | null, at: number) {
   const own =
     epoch === null
-      ? sql`own.owner = own.owner WHERE own.id = ''`
+      ? sql`own.owner = own.owner WHERE FALSE`
       : sql`own.probed_at = ${new Date(at)} WHERE own.id = ${epoch.applianceId} AND own.epoch = ${epoch.number}`;
   return sql`UPDATE appliances own
-    LEFT JOIN volume_operations operation ON operation.id = ''
-    LEFT JOIN device_mappings mapping ON mapping.volume_id = ''
+    LEFT JOIN volume_operations operation ON FALSE
+    LEFT JOIN device_mappings mapping ON FALSE
     SET operation.updated_at = operation.updated_at, mapping.updated_at = mapping.updated_at, ${own}`;
 }
 
 /**
  * Without this right everything but detach and sync works: a volume is detached in CloudStack, and its rows
- * stay. The names are empty, not joined: tables of an adopted database may have different collations.
+ * stay. Nothing is compared: another program may have rows without names, and tables of an adopted database
+ * may have different collations.
  */
 const DELETE_NOTHING = sql`DELETE mapping, exported
-  FROM device_mappings mapping LEFT JOIN nbd_exports exported ON exported.export_name = ''
-  WHERE mapping.volume_id = ''`;
+  FROM device_mappings mapping LEFT JOIN nbd_exports exported ON FALSE WHERE FALSE`;
 
-/** It matches nothing; the server checks rights and modes all the same. */
+/** The server checks rights and modes all the same. */
 const INSERT_NOTHING = sql`INSERT INTO volume_operation_steps (appliance_id, sequence, step, state, data)
-  SELECT '', 0, '', '', '{}' FROM appliances WHERE id = ''`;
+  SELECT '', 0, '', '', '{}' FROM appliances WHERE FALSE`;

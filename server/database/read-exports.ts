@@ -1,5 +1,4 @@
 import { sql } from 'kysely';
-import { exportNameOf } from '../model/export-name';
 import type { ExportFilter } from '../model/ledger';
 import type { ExportRecord } from '../model/operation';
 import type { Database } from './connection/pool';
@@ -34,19 +33,23 @@ export async function listExports(
     if (status !== undefined) query = query.where('status', '=', status);
     return query.execute();
   });
-  // A row of another program may name no volume: it must not keep ours from being read.
-  const named = rows.filter((row) => row.volume_id !== null);
-  if (named.length === 0) return [];
+  const ours = rows.flatMap((row) => {
+    const record = toExport(row);
+    return record === null ? [] : [{ record, context: row.vm_context_id }];
+  });
+  if (ours.length === 0) return [];
   // Read second: a mapping is written before its export, and both are deleted together.
   const mapped = await mappedVolumes(database, volumeId);
   const ofVm = hasNames && vmName !== undefined ? await contextsOf(database, vmName) : new Set<unknown>();
   return (
-    named
+    ours
+      .filter(({ record }) => mapped.has(record.volumeId))
       // There are no more of them than mappings, so the name inside the JSON is compared here.
-      .map((row) => ({ record: toExport(row), isOfVm: ofVm.has(row.vm_context_id) }))
-      .filter(({ record, isOfVm }) => vmName === undefined || isOfVm || record.metadata.vm_name === vmName)
+      .filter(
+        ({ record, context }) =>
+          vmName === undefined || ofVm.has(context) || record.metadata.vm_name === vmName,
+      )
       .map(({ record }) => record)
-      .filter((record) => record.exportName === exportNameOf(record.volumeId) && mapped.has(record.volumeId))
   );
 }
 

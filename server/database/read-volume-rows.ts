@@ -1,5 +1,4 @@
 import { sql } from 'kysely';
-import { exportNameOf } from '../model/export-name';
 import type { VolumeRows } from '../model/ledger';
 import type { Database } from './connection/pool';
 import { toExport, toLastOperation, toMapping } from './rows';
@@ -29,8 +28,7 @@ export async function readVolumeRows(
   };
   for (const mapping of mappings.map(toMapping)) put(mapping.volumeId, { mapping });
   for (const record of exports.map(toExport))
-    if (record.exportName === exportNameOf(record.volumeId) && found.get(record.volumeId)?.mapping)
-      put(record.volumeId, { export: record });
+    if (record !== null && found.get(record.volumeId)?.mapping) put(record.volumeId, { export: record });
   for (const { volumeId, ...lastOperation } of operations.rows.map(toLastOperation))
     put(volumeId, { lastOperation });
   return found;

@@ -296,12 +296,15 @@ export function toMapping(row: unknown): Mapping {
   return camelKeys(mappingRow.parse(row));
 }
 
+/** What tells whose row of nbd_exports it is. */
+const exportNames = z.object({ volume_id: id, export_name: id });
+
 const exportRow = z.object({
   id: z.union([z.string(), z.number()]).transform(String),
   volume_id: id,
-  export_name: z.string(),
-  device_path: z.string(),
-  port: count,
+  // What is wrong in the rest is a drift, and mended by sync.
+  device_path: z.string().catch(''),
+  port: count.catch(0),
   status: z.enum(EXPORT_STATUSES).catch('failed'),
   metadata: jsonObject.transform((metadata) =>
     Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)])),
@@ -310,9 +313,13 @@ const exportRow = z.object({
   updated_at: time,
 });
 
-/** Throws as toMapping. */
-export function toExport(row: unknown): ExportRecord {
-  const record = camelKeys(exportRow.parse(row));
-  const ours = exportNameOf(record.volumeId);
-  return plainId(record.exportName) === ours ? { ...record, exportName: ours } : record;
+/**
+ * One of our exports, which has the name of its volume; or null: other programs have rows of their own in this
+ * table, and nothing in them may keep ours from being read.
+ */
+export function toExport(row: unknown): ExportRecord | null {
+  const names = exportNames.safeParse(row).data;
+  const exportName = names && exportNameOf(names.volume_id);
+  if (exportName === undefined || names?.export_name !== exportName) return null;
+  return { ...camelKeys(exportRow.parse(row)), exportName };
 }

@@ -144,6 +144,45 @@ describe.each(FAMILIES)('an old database: %s', (family, statements) => {
     });
   });
 
+  it('leaves rows that name nothing where they are, and reads the others', async () => {
+    const dsn = await databaseWith(statements);
+    const { ledger, epoch } = await begin(dsn);
+    const realOf = async (table: string) =>
+      (await rows(dsn, `SHOW COLUMNS FROM ${table} LIKE 'volume_%id'`)).find(
+        ({ Extra }) => !String(Extra).includes('GENERATED'),
+      )?.Field;
+    const [mapped, exported] = [await realOf('device_mappings'), await realOf('nbd_exports')];
+    await rows(
+      dsn,
+      `INSERT INTO device_mappings (id, ${mapped}, vm_id, device_path, cloudstack_state, linux_state, size)
+        VALUES ('nameless', '', '${VM}', '', 'attached', 'detected', 0)`,
+    );
+    await rows(dsn, 'ALTER TABLE nbd_exports MODIFY export_name VARCHAR(191) NULL, MODIFY port BIGINT NULL');
+    await rows(dsn, 'ALTER TABLE nbd_exports MODIFY device_path VARCHAR(255) NULL');
+    await rows(
+      dsn,
+      `INSERT INTO nbd_exports (${exported}, export_name, port, device_path) VALUES
+        ('', '', 10809, '/dev/vdb'), ('${VOLUMES[0]}', NULL, NULL, NULL), ('${VOLUMES[0]}', 'theirs', NULL, NULL)`,
+    );
+    const before = [
+      await rows(dsn, 'SELECT * FROM device_mappings'),
+      await rows(dsn, 'SELECT * FROM nbd_exports'),
+    ];
+    await ledger.probe(null);
+    await ledger.probe(epoch);
+    expect([
+      await rows(dsn, 'SELECT * FROM device_mappings'),
+      await rows(dsn, 'SELECT * FROM nbd_exports'),
+    ]).toEqual(before);
+    const names = (await ledger.listExports()).map(({ exportName }) => exportName);
+    expect(names.filter((name) => name !== `migration-vol-${VOLUMES[0]}`)).toEqual([]);
+    const { mapping: found, export: record } =
+      (await ledger.readVolumeRows([VOLUMES[0]])).get(VOLUMES[0]) ?? {};
+    expect([found?.devicePath, record?.exportName ?? null]).toEqual(['/dev/vdb', names[0] ?? null]);
+    const old = await readOldRows(openPool(dsn).kysely);
+    expect(old.otherExports.filter((name) => name === 'theirs')).toEqual(['theirs']);
+  });
+
   it('knows a volume as its own by a row whose id is in capitals and ends with a blank', async () => {
     const dsn = await databaseWith(statements);
     const [volumeId, other] = VOLUMES;
