@@ -6,7 +6,6 @@ import { messageOf } from '../core/errors';
 import { silentLogger } from '../core/log/logger';
 import { createRedactor } from '../core/redaction';
 import { describeDsn } from '../database/connection/dsn';
-import { MIGRATIONS } from '../database/migrations/migrations';
 import { type OldRows, readOldRows, readOwnOfOld } from '../database/old-rows';
 import type { Drift } from '../sync/drift';
 import { observe } from '../sync/observe';
@@ -25,6 +24,8 @@ interface AdoptionPlan {
   /** Rows of other programs in nbd_exports: they stay, and are never served. */
   readonly other_exports: readonly string[];
   readonly schema: readonly string[];
+  /** What has to be mended first: until then the first start changes nothing, and waits. */
+  readonly in_the_way: readonly string[];
   /** Operations that end as failed; none is executed. */
   readonly ends_as_failed: OldRows['unfinished'];
   /** Null: it cannot be said now, see `not_judged`. */
@@ -66,7 +67,8 @@ async function adoptionPlan(configuration: Configuration, adapters: Adapters): P
     mappings: old.mappings.length,
     exports: old.exports.length,
     other_exports: old.otherExports,
-    schema: MIGRATIONS.map(({ id }) => id).filter((id) => !old.migrations.includes(id)),
+    schema: old.missing,
+    in_the_way: old.obstacles,
     ends_as_failed: old.unfinished,
     ...sync,
   };
@@ -77,6 +79,8 @@ async function firstSync(
   { cloud, database, guest, watcher, exports, identity }: Adapters,
   old: OldRows,
 ): Promise<Pick<AdoptionPlan, 'first_sync' | 'not_judged'>> {
+  if (old.obstacles.length > 0)
+    return { first_sync: null, not_judged: ['what stands in the way (in_the_way)'] };
   // A database without the hub's table has no key for CloudStack either.
   const who = await identity.resolve().catch((error: unknown) => ({ vmId: null, why: messageOf(error) }));
   const { vmId } = who;

@@ -1,6 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { ExportRecord, Mapping } from '../model/operation';
 import { errorNumber, translate } from './connection/faults';
+import { MIGRATIONS } from './migrations/migrations';
+import { findObstacles } from './migrations/obstacles';
 import { namedByExports, namedByHub, namedByOperations } from './own-volumes';
 import { plainId, toExport, toMapping } from './rows';
 import type { Tables } from './tables';
@@ -25,14 +27,20 @@ export interface OldRows {
     readonly volumeId: string;
   }[];
   readonly migrations: readonly string[];
+  /** Migrations that have not run. */
+  readonly missing: readonly string[];
+  /** What has to be mended before they can. */
+  readonly obstacles: readonly string[];
 }
 
 /** Only reads. Throws DATABASE_UNAVAILABLE. */
 export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
   try {
-    const mappings = (await rowsOf(db, sql<Row>`SELECT * FROM device_mappings`)).map((row) =>
-      toMapping({ ...ADDED, ...named(row) }),
-    );
+    // A row that lacks one of these stands in the way of the adoption, and is named there.
+    const mappings = (await rowsOf(db, sql<Row>`SELECT * FROM device_mappings`))
+      .map((row): Row => ({ ...ADDED, ...named(row) }))
+      .filter((row) => row.volume_id !== null && row.vm_id !== null && row.device_path !== null)
+      .map(toMapping);
     const mapped = new Set(mappings.map(({ volumeId }) => volumeId));
     const exportRows = (await rowsOf(db, sql<Row>`SELECT * FROM nbd_exports`)).map((row) => {
       const record = toExport({ metadata: null, ...named(row) });
@@ -44,7 +52,10 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
       db,
       sql<Row>`SELECT id, type, status, volume_id FROM volume_operations WHERE status IN ('pending', 'executing') AND ${foreign} ORDER BY created_at`,
     );
+    const migrations = applied.map(({ id }) => String(id));
+    const missing = MIGRATIONS.map(({ id }) => id).filter((id) => !migrations.includes(id));
     return {
+      obstacles: await findObstacles(async (text) => (await sql.raw<Row>(text).execute(db)).rows, missing),
       mappings,
       exports: exportRows.flatMap(({ record }) => record ?? []),
       otherExports: exportRows.filter(({ record }) => record === null).map(({ name }) => String(name ?? '')),
@@ -54,7 +65,8 @@ export async function readOldRows(db: Kysely<Tables>): Promise<OldRows> {
         status: String(status),
         volumeId: String(volume_id),
       })),
-      migrations: applied.map(({ id }) => String(id)),
+      migrations,
+      missing,
     };
   } catch (error) {
     throw translate(error);

@@ -11,6 +11,7 @@ import { sessionStatements } from '../connection/session';
 import { MIGRATIONS, type Migration } from './migrations';
 import { requireKnown } from './newer-schema';
 import { noteAdoption } from './note-adoption';
+import { requireNoObstacles } from './obstacles';
 import { SchemaLock } from './schema-lock';
 
 /**
@@ -109,6 +110,11 @@ async function runMissing(
   lock: SchemaLock,
   logger: Logger,
 ): Promise<string[] | null> {
+  const ids = (await missing(connection)).map(({ id }) => id);
+  await requireNoObstacles(async (statement) => {
+    const [rows] = await connection.query<RowDataPacket[]>(statement);
+    return rows;
+  }, ids);
   await connection.query(
     'CREATE TABLE IF NOT EXISTS volume_daemon_migrations (id VARCHAR(64) PRIMARY KEY, applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4',
   );
