@@ -1,3 +1,5 @@
+import { escapeHidden } from '~/server/core/hidden-characters';
+
 export type Tone = 'plain' | 'bold' | 'dim' | 'good' | 'warn' | 'bad' | 'busy';
 
 const CODES: Readonly<Record<Exclude<Tone, 'plain'>, readonly [number, number]>> = {
@@ -23,10 +25,7 @@ export function wantsColor(stream: NodeJS.WriteStream, asked: boolean | undefine
 
 /** Escapes control characters: names come from other people and must not send commands to the terminal. */
 export function visible(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
-    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeHidden(text);
 }
 
 /** `2026-08-19T20:30:00.123Z` → `2026-08-19 20:30:00Z`. */

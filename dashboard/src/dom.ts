@@ -1,3 +1,5 @@
+import { escapeHidden } from '../../server/core/hidden-characters';
+
 /**
  * Every element of the page is created here, with attributes from code and all text as text nodes: no data
  * is ever parsed as HTML. (The content security policy also requires trusted types, and the page creates
@@ -7,18 +9,12 @@ export type Child = Node | string;
 
 type Attributes = Readonly<Record<string, string | boolean>>;
 
-const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-
 /**
- * Writes out the characters that change the direction of a text, as volumectl does: names come from other
- * people, and one with U+202E in it turns around what the page says behind it (`vdb` becomes `bdv`) and shows
- * itself as another name.
+ * As volumectl writes it: names come from other people. One with U+202E in it turns around what the page says
+ * behind it (`vdb` becomes `bdv`) and shows itself as another name; one with U+200B looks like another one.
  */
 export function visible(text: string): string {
-  return text.replace(
-    DIRECTIONS,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeHidden(text);
 }
 
 export function element<K extends keyof HTMLElementTagNameMap>(

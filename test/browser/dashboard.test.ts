@@ -129,20 +129,20 @@ describe('what it shows', () => {
     await expectClean(watched);
   });
 
-  it('a name that would turn around what stands behind it with its characters written out', async () => {
+  it('a name that would turn around what stands behind it, or look like another one, with its characters written out', async () => {
     const { walk } = scene;
     const other = walk.lab.cloud.model.addVm({ name: '\u202ebd-revres' }).id;
-    const id = await walk.create('\u202eksid-atad 3');
+    const id = await walk.create('\u202eksid-atad\u200b 3');
     await walk.attach(id, other);
     const { page } = await visit();
     const row = page.locator('#history-list > li', { hasText: 'Attach' }).filter({ hasText: 'ksid-atad' });
-    expect(await shown(row)).toContain('Attach \\u202eksid-atad 3');
+    expect(await shown(row)).toContain('Attach \\u202eksid-atad\\u200b 3');
     await page.goto(`${walk.daemon.url}/volumes?name=ksid-atad`);
     await page.locator('#volumes-list > li').waitFor();
     expect(await shown(page.locator('#volumes-list'))).toContain('attached to \\u202ebd-revres · zone-1');
     await page.goto(`${walk.daemon.url}/volumes/${id}`);
-    await page.locator('#volume-title', { hasText: '\\u202eksid-atad 3' }).waitFor();
-    expect(await page.title()).toBe('\\u202eksid-atad 3: volume daemon');
+    await page.locator('#volume-title', { hasText: '\\u202eksid-atad\\u200b 3' }).waitFor();
+    expect(await page.title()).toBe('\\u202eksid-atad\\u200b 3: volume daemon');
     await walk.detach(id);
     await walk.remove(id);
   });

@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { type ConsolaReporter, createConsola } from 'consola/core';
+import { escapeHidden, hexOf } from '../hidden-characters';
 import { LIMITS } from '../limits';
 import type { Redactor } from '../redaction';
 import { redactFields } from './log-fields';
@@ -36,9 +37,6 @@ const PRIORITY: Record<LogLevel, number> = { error: 3, warn: 4, info: 6, debug: 
 /** ANSI: red, yellow, cyan, grey. */
 const COLOUR: Record<LogLevel, number> = { error: 31, warn: 33, info: 36, debug: 90 };
 const RESERVED = new Set(['time', 'level', 'msg']);
-
-/** Characters that could forge a line or a field, or control a terminal. */
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
  * A Logger on consola with three formats: `pretty` for people, `json` lines, and `journald` (JSON behind the
@@ -136,7 +134,7 @@ function jsonLine({ time, level, message, fields }: Entry): string {
 
 /** Inside JSON these stand in strings only, so that the escaped line means the same. */
 function escapeJson(line: string): string {
-  return line.replace(HIDDEN, (character) => `\\u${hex(character, 4)}`);
+  return escapeHidden(line);
 }
 
 function prettyLine({ time, level, message, fields }: Entry, colours: boolean): string {
@@ -158,11 +156,7 @@ function word(text: string): string {
 }
 
 function visible(text: string): string {
-  return text.replaceAll('\n', '\\n').replace(HIDDEN, (character) => `\\x${hex(character, 2)}`);
-}
-
-function hex(character: string, digits: number): string {
-  return character.charCodeAt(0).toString(16).padStart(digits, '0');
+  return escapeHidden(text.replaceAll('\n', '\\n'), (unit) => `\\x${hexOf(unit, 2)}`);
 }
 
 function levelOf(type: string): LogLevel {
