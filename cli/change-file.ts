@@ -1,16 +1,8 @@
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { messageOf } from '~/server/core/errors';
 import { hasCode } from '~/server/core/has-code';
+import { readRegular } from '~/server/core/read-regular';
 import { EXIT, Failure } from './exit';
 
 /** A file that the daemon of this machine reads, and volumectl changes. */
@@ -24,10 +16,12 @@ interface SharedFile {
   readonly mostMode: number;
 }
 
+export const SHARED_MAX_BYTES = 4 * 1024 ** 2;
+
 /** The content; null when there is no such file. Throws Failure. */
 export function readShared({ path, what }: Pick<SharedFile, 'path' | 'what'>): string | null {
   try {
-    return readFileSync(path, 'utf8');
+    return readRegular(path, SHARED_MAX_BYTES);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null;
     throw new Failure(EXIT.FAILED, `${what} cannot be read: ${messageOf(error)}`, 'Run it as root.');

@@ -14,11 +14,19 @@ export function environmentFile(): string {
 
 /**
  * What the daemon of this machine would run with: what its file says counts, whatever the shell has exported
- * under these names, for systemd does not know the shell. Throws Failure when this user may not read it.
+ * under these names, for systemd does not know the shell. Throws Failure when this user may not read it,
+ * or it is no text.
  */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
-  const content = readShared({ path: environmentFile(), what: 'the settings of the daemon' });
-  return { ...process.env, ...parseEnvironmentFile(content ?? '') };
+  const path = environmentFile();
+  const content = readShared({ path, what: 'the settings of the daemon' }) ?? '';
+  if (content.includes('\0'))
+    throw new Failure(
+      EXIT.FAILED,
+      `${path} is no text: it has NUL bytes, as UTF-16 does`,
+      'Write it as UTF-8, or without them.',
+    );
+  return { ...process.env, ...parseEnvironmentFile(content) };
 }
 
 interface Errand {

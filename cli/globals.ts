@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { isCalendarDay } from '~/server/core/calendar-day';
 import { isLoopback } from '~/server/core/is-loopback';
+import { readRegular } from '~/server/core/read-regular';
 import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
+import { SHARED_MAX_BYTES } from './change-file';
 import type { Target } from './client/client';
 import { ignoredSettings, parseEnvironmentFile } from './environment-file';
 import { UsageError } from './exit';
@@ -126,7 +127,7 @@ export function defaultsNotes(path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_
 
 function contentOf(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readRegular(path, SHARED_MAX_BYTES);
   } catch {
     return ''; // no daemon on this machine, or not readable for this user
   }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,4 +79,28 @@ describe('what is read from it', () => {
     vi.stubEnv('VOLUMECTL_DEFAULTS', join(tmpdir(), 'nonexistent'));
     expect(daemonEnvironment()).toMatchObject({ PATH: process.env.PATH });
   });
+});
+
+it.each([
+  ['a NUL byte in a value', 'DATABASE_DSN=oma:sec\0ret@tcp(h)/db\n'],
+  ['UTF-16', `\ufeff${[...'LOG_LEVEL=debug'].join('\0')}\0`],
+])('a file that is no text is refused, and nothing of it is shown: %s', (_, content) => {
+  const dir = mkdtempSync(join(tmpdir(), 'volumectl-no-text-'));
+  const path = join(dir, 'defaults');
+  writeFileSync(path, content);
+  vi.stubEnv('VOLUMECTL_DEFAULTS', path);
+  expect(daemonEnvironment).toThrow(`${path} is no text: it has NUL bytes, as UTF-16 does`);
+  vi.unstubAllEnvs();
+  rmSync(dir, { recursive: true });
+});
+
+it('a pipe in place of the file holds nobody', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'volumectl-pipe-'));
+  const path = join(dir, 'defaults');
+  execFileSync('mkfifo', [path]);
+  vi.stubEnv('VOLUMECTL_DEFAULTS', path);
+  expect(daemonEnvironment).toThrow('is not a file');
+  expect(readDefaults()).toEqual({});
+  vi.unstubAllEnvs();
+  rmSync(dir, { recursive: true });
 });
