@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { messageOf } from '~/server/core/errors';
 import { hasCode } from '~/server/core/has-code';
@@ -30,11 +40,12 @@ export function readShared({ path, what }: Pick<SharedFile, 'path' | 'what'>): s
 
 /**
  * Replaces the content by what `change` makes of it; null leaves it as it is. The new content is written
- * beside the file and renamed: the daemon sees the old one or the new one. Two changes at the same time: one
+ * beside the file, or the one that it is a link to, and renamed: the daemon sees the old one or the new one. Two changes at the same time: one
  * is refused. Throws Failure.
  */
 export function changeShared(file: SharedFile, change: (text: string | null) => string | null): void {
-  const { path, what } = file;
+  const { what } = file;
+  const path = existsSync(file.path) ? realpathSync(file.path) : file.path;
   const next = `${path}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true });

@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
+import { chown } from 'node:fs/promises';
 import { readIfThere, writeDurably } from '../../core/durable-files';
 
 /** The password of the DSN that the package comes with. Everybody knows it, so no account is made with it. */
@@ -8,15 +9,20 @@ export const PUBLIC_PASSWORD = 'oma_password';
 export function withDsn(content: string, dsn: string): string {
   const line = `DATABASE_DSN=${dsn}`;
   const lines = content.split('\n');
-  // The last one counts, for systemd as for everybody.
-  const at = lines.findLastIndex((one) => /^\s*DATABASE_DSN\s*=/.test(one));
+  // The last one counts, for systemd as for everybody; one behind a byte order mark is none.
+  const at = lines.findLastIndex((one) => /^[ \t\r]*DATABASE_DSN[ \t]*=/.test(one));
   if (at >= 0) return lines.with(at, line).join('\n');
   return `${content}${content === '' || content.endsWith('\n') ? '' : '\n'}${line}\n`;
 }
 
-/** Replaces the DSN in the file at once, and keeps its owner and mode; a new file is for root alone. */
+/**
+ * Replaces the DSN in the file at once, and keeps its owner, its mode and a link to it; a new file is for root
+ * alone.
+ */
 export async function writeDsn(path: string, dsn: string): Promise<void> {
   const before = (await readIfThere(path)) ?? '';
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0o600;
-  await writeDurably(path, withDsn(before, dsn), mode & 0o640);
+  const there = statSync(path, { throwIfNoEntry: false });
+  const file = there ? realpathSync(path) : path;
+  await writeDurably(file, withDsn(before, dsn), (there?.mode ?? 0o600) & 0o640);
+  if (there) await chown(file, there.uid, there.gid);
 }

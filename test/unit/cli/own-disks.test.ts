@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -76,6 +77,15 @@ describe('volumectl device own', () => {
     } finally {
       process.umask(umask);
     }
+  });
+
+  it('is changed where a link leads', () => {
+    mkdirSync(dirname(path()), { recursive: true });
+    writeFileSync(join(dir, 'kept'), 'serial one\n');
+    symlinkSync(join(dir, 'kept'), path());
+    expect(addOwnDisk(named('abc'))).toBe(true);
+    expect(lstatSync(path()).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(dir, 'kept'), 'utf8')).toBe('serial one\nserial abc\n');
   });
 
   it('a line that would not be read is not said to be listed', () => {

@@ -1,5 +1,17 @@
+import {
+  chownSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { withDsn } from '~/server/daemon/setup/environment-file';
+import { withDsn, writeDsn } from '~/server/daemon/setup/environment-file';
 
 describe('the DSN in the environment file', () => {
   it.each([
@@ -7,6 +19,7 @@ describe('the DSN in the environment file', () => {
     ['PORT=1', 'PORT=1\nDATABASE_DSN=d\n'],
     ['DATABASE_DSN=old\nPORT=1\n', 'DATABASE_DSN=d\nPORT=1\n'],
     ['DATABASE_DSN=a\nDATABASE_DSN=b\n', 'DATABASE_DSN=a\nDATABASE_DSN=d\n'],
+    ['\ufeffDATABASE_DSN=mine\n', '\ufeffDATABASE_DSN=mine\nDATABASE_DSN=d\n'],
     ['#DATABASE_DSN=old\n', '#DATABASE_DSN=old\nDATABASE_DSN=d\n'],
   ])('%j becomes %j: the line that counts, and nothing else', (before, after) => {
     expect(withDsn(before, 'd')).toBe(after);
@@ -14,5 +27,19 @@ describe('the DSN in the environment file', () => {
 
   it('what a password may hold has no meaning here', () => {
     expect(withDsn('DATABASE_DSN=x\n', 'u:$&$1@unix(/s)/d')).toBe('DATABASE_DSN=u:$&$1@unix(/s)/d\n');
+  });
+
+  it('is written where a link leads, and keeps the owner and the mode of the file', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'volume-environment-'));
+    const [file, link] = [join(dir, 'file'), join(dir, 'link')];
+    writeFileSync(file, 'DATABASE_DSN=old\n', { mode: 0o640 });
+    if (process.getuid?.() === 0) chownSync(file, 1, 2);
+    const { uid, gid, mode } = statSync(file);
+    symlinkSync('file', link);
+    await writeDsn(link, 'd');
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readFileSync(file, 'utf8')).toBe('DATABASE_DSN=d\n');
+    expect(statSync(file)).toMatchObject({ uid, gid, mode });
+    rmSync(dir, { recursive: true });
   });
 });
