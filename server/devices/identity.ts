@@ -11,7 +11,8 @@ type VerifiedDevice =
   | { readonly device: null; readonly reason: string };
 
 /**
- * The device at the mapping's path, provided that it is still the disk of the mapping. Pure, never throws.
+ * The device at the mapping's path, provided that it is still the disk of the mapping. Of two disks with one
+ * serial (a ghost, or volumes whose ids begin alike) only the plug tells which it is. Pure, never throws.
  *
  * @example
  * const { device, reason } = verifiedDevice(mapping, await watcher.scan());
@@ -24,7 +25,11 @@ export function verifiedDevice(
   const device = devices.find(({ path }) => path === mapping.devicePath);
   if (!device) return { device: null, reason: goneText(mapping) };
   const identity = verifyIdentity(mapping, device, bootId);
-  return identity.ok ? { device, reason: null } : { device: null, reason: identity.reason };
+  if (!identity.ok) return { device: null, reason: identity.reason };
+  const alike = devices.filter(({ serial }) => isSerialOf(mapping, serial));
+  if (alike.length <= 1 || comparePlug(mapping, device, bootId) === 'same') return { device, reason: null };
+  const paths = alike.map(({ path }) => path).join(', ');
+  return { device: null, reason: `${paths} have the same serial ${mapping.serial ?? ''}` };
 }
 
 /**
@@ -71,7 +76,7 @@ export function verifyIdentity(
   if (device.serialState === 'pending' || device.serialState === 'unreadable') {
     return plug === 'same' ? { ok: true } : no(`the serial of ${device.path} cannot be read (${was})`);
   }
-  if (device.serial === null || normalise(device.serial) !== normalise(mapping.serial)) {
+  if (!isSerialOf(mapping, device.serial)) {
     return no(`${device.path} has serial ${device.serial ?? 'none'}, the volume's is ${mapping.serial}`);
   }
   // Another plug of the same volume: sync checks size and node before the mapping counts again.
@@ -126,6 +131,10 @@ function comparePlug(
 /** A mapping whose disk was missed before has no path of a device. */
 function goneText({ devicePath }: RecordedIdentity): string {
   return devicePath.startsWith('/') ? `${devicePath} is gone` : 'its disk is gone';
+}
+
+function isSerialOf(mapping: Pick<RecordedIdentity, 'serial'>, serial: string | null): boolean {
+  return serial !== null && mapping.serial !== null && normalise(serial) === normalise(mapping.serial);
 }
 
 function normalise(serial: string): string {

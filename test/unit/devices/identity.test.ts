@@ -117,6 +117,19 @@ describe('the verified device of a mapping', () => {
       reason: expect.stringContaining('has serial ffffffffffffffffffff'),
     });
   });
+
+  it('is none where another disk has the serial as well and no plug tells them apart', () => {
+    const twin = disk({ name: 'vdc', diskseq: 8 });
+    const look = (bootId: string, ...devices: ReturnType<typeof disk>[]) =>
+      verifiedDevice(mapping, { devices, bootId });
+    expect(look(BOOT, disk(), twin).device).toEqual(disk());
+    expect(look('next boot', disk()).device).toEqual(disk());
+    expect(look('next boot', disk(), twin)).toEqual({
+      device: null,
+      reason: `/dev/vdb, /dev/vdc have the same serial ${disk().serial ?? ''}`,
+    });
+    expect(look(BOOT, disk({ diskseq: null }), twin).device).toBeNull();
+  });
 });
 
 describe('a plug that cannot be compared', () => {
