@@ -5,6 +5,7 @@ import type { Account } from '../state/accounts';
 import type { Run } from '../state/jobs';
 import { detachTimedOut, internal, refused, stillUnplugging, VM_NEITHER } from '../state/texts';
 import { shownVolume } from './disks';
+import { GOING } from './removal';
 
 /** Either the volume, or the VM with the device id. Anything else is accepted, and the job fails. */
 export interface DetachVolume {
@@ -105,8 +106,7 @@ async function detachNow(
   if (volume.vmId !== null)
     parts.history.effect('detach', { volumeId: volume.id, vmId: volume.vmId, jobId: run.job.id });
   Object.assign(volume, { vmId: null, deviceId: null, attached: null, type: 'DATADISK' });
-  if (volume.state === 'Attaching' || volume.state === 'Creating') return shownVolume(volume);
-  if (!volume.removed) volume.state = 'Ready';
+  if (!['Attaching', 'Creating', ...GOING].includes(volume.state)) volume.state = 'Ready';
   return shownVolume(volume);
 }
 

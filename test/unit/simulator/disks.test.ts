@@ -216,6 +216,23 @@ describe('detachVolume', () => {
     expect(failureOf(third)).toEqual([431, 'The specified volume is not attached to a VM.']);
   });
 
+  it('the second of two leaves a delete alone that has begun between them', async () => {
+    const { model, clock, detach, attached } = makeWorld();
+    const volume = await attached();
+    const first = detach(volume);
+    await clock.advance(50);
+    const second = detach(volume);
+    await clock.advance(50);
+    expect([first.status, second.status]).toEqual([1, 0]);
+    await clock.advance(50);
+    const deleted = model.deleteVolume(volume.id);
+    await clock.advance(50);
+    expect([second.status, volume.state]).toEqual([1, 'Expunging']);
+    await clock.advance(100);
+    await deleted;
+    expect(volume).toMatchObject({ removed: true, state: 'Expunged' });
+  });
+
   it('the second of two clears an attachment to another VM that was made between them', async () => {
     const { model, clock, guest, attach, detach, volume: make, settle } = makeWorld();
     const test = model.addVm({ name: 'test' });
