@@ -132,5 +132,10 @@ export function isLeaving(volume: Pick<CloudVolume, 'state'>): boolean {
   return stateOf(volume).phase === 'leaving';
 }
 
+/** Would it come back from the trash? Not one that has no content yet or any more. */
+export function canBeRecovered({ state }: Pick<CloudVolume, 'state'>): boolean {
+  return !['Allocated', 'Uploaded', 'Expunging'].includes(state) && stateOf({ state }).phase !== 'upload';
+}
+
 /** The names of all states in the table, for documents and tests. */
 export const VOLUME_STATES: readonly string[] = Object.keys(STATES);

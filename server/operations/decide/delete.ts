@@ -1,5 +1,4 @@
-import type { CloudVolume } from '../../cloudstack/cloud';
-import { isLeaving, stateOf } from '../../cloudstack/volume-states';
+import { canBeRecovered, isLeaving } from '../../cloudstack/volume-states';
 import { LIMITS } from '../../core/limits';
 import type { JsonObject } from '../../model/operation';
 import { type Action, giveUp, type Mutation } from '../action';
@@ -103,11 +102,6 @@ function about(s: Situation, volumeId: string): JsonObject {
   const { volume } = s.facts;
   const kept = s.policy.deleteMode === 'trash' && (volume?.kind !== 'seen' || canBeRecovered(volume.value));
   return { volume_id: volumeId, expunge: !kept };
-}
-
-/** Not one that has no content yet or any more: nothing of it would come back. */
-function canBeRecovered({ state }: CloudVolume): boolean {
-  return !['Allocated', 'Uploaded', 'Expunging'].includes(state) && stateOf({ state }).phase !== 'upload';
 }
 
 /** deleteVolume expunges; destroyVolume without expunge leaves a volume that can be recovered. */

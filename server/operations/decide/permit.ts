@@ -1,6 +1,6 @@
 import type { CloudVolume } from '../../cloudstack/cloud';
 import { vmPhase } from '../../cloudstack/vm-states';
-import { isLeaving, stateOf } from '../../cloudstack/volume-states';
+import { canBeRecovered, isLeaving, stateOf } from '../../cloudstack/volume-states';
 import type { ErrorCode } from '../../core/errors';
 import type { Holder } from '../../devices/device';
 import type { Traffic } from '../../devices/disk-traffic';
@@ -45,7 +45,7 @@ export function permit(command: Mutation, intent: Intent, guards: Guards, policy
       return permitDetach(command.volumeId, intent, guards, policy);
     case 'deleteVolume':
     case 'destroyVolume':
-      return permitDelete(command.volumeId, intent, guards);
+      return permitDelete(command, intent, guards, policy);
     case 'recoverVolume':
       return permitRecover(command.volumeId, guards);
     case 'resizeVolume':
@@ -207,12 +207,20 @@ function lastIoAt(traffic: Evidence<Traffic>): string | null {
  * A delete that was sent once may be sent again although the volume is no longer listed: CloudStack's answer
  * to it is the only proof that the volume is gone, and CloudStack refuses to delete an attached volume.
  */
-function permitDelete(volumeId: string, intent: Intent, guards: Guards): Permit {
+function permitDelete(
+  { name, volumeId }: { readonly name: Mutation['name']; readonly volumeId: string },
+  intent: Intent,
+  guards: Guards,
+  { deleteMode }: Policy,
+): Permit {
   if (guards.volume?.kind === 'unknown' && intent.sentBefore && guards.openJobs === 0) return GO;
   const known = seenVolume(volumeId, guards);
   if ('permit' in known) return known.permit;
   const volume = known.value;
   if (volume.vmId !== null && !isLeaving(volume)) return elsewhere(volume, 'detached');
+  // Decided while it had nothing to keep; somebody has put it to use since.
+  if (name === 'deleteVolume' && deleteMode === 'trash' && canBeRecovered(volume))
+    return { verdict: 'settled', reason: 'the volume has content by now, and goes into the trash' };
   return wrongState(volume, 'delete') ?? GO;
 }
 

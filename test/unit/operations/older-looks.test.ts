@@ -180,6 +180,19 @@ describe('a look that is older than what another operation has done a moment ago
     expect(volume).toMatchObject({ state: 'Destroy', removed: false });
   });
 
+  it('delete into the trash: somebody has attached it for the first time, and detached it, since it was decided', async () => {
+    const rig = await Rig.start({ policy: { deleteMode: 'trash' } });
+    const volume = await rig.volume({ state: 'Allocated' });
+    rig.domain.events.onEntry(({ step, state }) => {
+      if (step === 'delete-volume' && state === 'intent' && volume.state === 'Allocated')
+        volume.state = 'Ready';
+    });
+    const operation = await rig.run('delete', { volume_id: volume.id });
+    expect(operation).toMatchObject({ status: 'completed', response: { recoverable: true } });
+    expect(rig.calls).toEqual(['destroyVolume']);
+    expect(volume).toMatchObject({ state: 'Destroy', removed: false });
+  });
+
   it.each(['attach', 'snapshot'] as const)('%s: a volume that was just recovered', async (type) => {
     const rig = await Rig.start();
     const { id } = await rig.volume({ state: 'Destroy' });
