@@ -413,6 +413,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/execute/last-places.ts',
     find: "volume.state === 'Allocated' && hasStorage(noted))",
     replace: "volume.state === '' && hasStorage(noted))",
-    seed: 1_000_001_392,
+    seed: 1_000_004_417,
   },
 ];
