@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe } from 'vitest';
+import { afterAll, describe, vi } from 'vitest';
 import { createSysfsGuest as createFiles } from '~/lab/guest/sysfs-guest';
 import { systemClock } from '~/server/core/clock';
 import { createSysfsCounters } from '~/server/devices/sysfs/sysfs-counters';
@@ -27,10 +27,12 @@ describe('the counter reader contract: files as sysfs shows them', () => {
       reader: createSysfsCounters({ sysBlockDir, clock: systemClock }),
       plug: async (volumeId) => {
         await files.plug({ volumeId, size: 1024 ** 2, serial: volumeId });
-        const { devices } = await guest.look();
-        const device = devices.find(({ serial }) => serial === volumeId);
-        if (!device) throw new Error('it was not plugged');
-        return device;
+        return vi.waitFor(async () => {
+          const { devices } = await guest.look();
+          const device = devices.find(({ serial }) => serial === volumeId);
+          if (!device) throw new Error('it is not shown yet');
+          return device;
+        });
       },
       unplug: (volumeId) => files.unplug(volumeId),
       count: (volumeId, bytes) => files.count(volumeId, bytes),

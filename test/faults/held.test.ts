@@ -229,7 +229,7 @@ describe('an operation that ends the process', () => {
     await rig.lab.database.query(
       `CREATE TRIGGER poison BEFORE INSERT ON volume_operation_steps FOR EACH ROW
        IF NEW.step = 'attach-volume' AND NEW.state = 'finished' THEN
-         SIGNAL SQLSTATE '22003' SET MESSAGE_TEXT = 'nobody expects this', MYSQL_ERRNO = 1264; END IF`,
+         SIGNAL SQLSTATE '42000' SET MESSAGE_TEXT = 'nobody expects this', MYSQL_ERRNO = 1064; END IF`,
       [],
       DATABASE,
     );

@@ -203,7 +203,7 @@ describe('a programming error', () => {
     await rig.lab.database.query(
       `CREATE TRIGGER mistake BEFORE INSERT ON volume_operation_steps FOR EACH ROW
        IF NEW.step = 'attach-volume' AND NEW.state = 'finished' THEN
-         SIGNAL SQLSTATE '22003' SET MESSAGE_TEXT = 'nobody expects this', MYSQL_ERRNO = 1264; END IF`,
+         SIGNAL SQLSTATE '42000' SET MESSAGE_TEXT = 'nobody expects this', MYSQL_ERRNO = 1064; END IF`,
       [],
       DATABASE,
     );
