@@ -73,7 +73,7 @@ export function closeOnly(repair: Repair): Repair {
   if (steps.length === repair.steps.length) return repair;
   const remedy =
     'nothing to do: this daemon has just started, or its clock was set, so CloudStack may still show what was before the last operation; the next sync repairs it';
-  return { drift: { ...repair.drift, remedy, remedyBy: null }, steps, mends: false };
+  return { drift: { ...repair.drift, remedy }, steps, mends: false };
 }
 
 function deletes({ kind }: MappingEffect): boolean {

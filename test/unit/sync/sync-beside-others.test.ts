@@ -55,8 +55,7 @@ describe('what happens while sync looks and repairs', () => {
       const sync = appliance.startSync();
       const report = await sync.run({ dryRun: false, reason: 'start' });
       expect(told(report)).toEqual(['stale-mapping reported']);
-      const remedy = expect.stringContaining('the next sync repairs it');
-      expect(report.drifts).toMatchObject([{ remedy, remedyBy: null }]);
+      expect(report.drifts[0]?.remedy).toContain('the next sync repairs it');
       expect(await appliance.ledger.readMapping(id)).not.toBeNull();
       await appliance.clock.advance(LIMITS.READ_SETTLE_MS);
       expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
