@@ -26,9 +26,9 @@ export class ClockSteps {
     this.offset = clock.now() - this.watchedSince;
   }
 
-  /** Is it certain that the clock was not set since this moment (monotonic ms)? Not before the first look. */
-  isSteadySince(monotonic: number): boolean {
-    return this.watchedSince <= monotonic && !this.hasSteppedSince(monotonic);
+  /** Does this moment (monotonic ms) lie before the first look, so that a step since then went unnoticed? */
+  hasBegunAfter(monotonic: number): boolean {
+    return this.watchedSince > monotonic;
   }
 
   /** Was a step noticed after this moment (monotonic ms)? A step counts from when it is noticed. */

@@ -295,11 +295,7 @@ export class VolumeDaemon implements Daemon {
   private async firstSync(): Promise<void> {
     await this.domain.revokeExports();
     try {
-      const { drifts, skippedVolumes } = await this.sync.run({ dryRun: false, reason: 'start' });
-      if (skippedVolumes === 0 && drifts.every(({ action }) => action === 'repaired')) return;
-      // What it could not be certain of yet does not wait for RECONCILE_INTERVAL, which may be a day.
-      await systemClock.sleep(LIMITS.READ_SETTLE_MS, this.stopping);
-      this.periodicSync.hurry();
+      await this.sync.run({ dryRun: false, reason: 'start' });
     } catch (error) {
       this.parts.logger.warn('The first sync did not run', { reason: messageOf(error) });
     }

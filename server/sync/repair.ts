@@ -67,15 +67,6 @@ export function spareRows(repair: Repair): Repair {
   return { drift: { ...repair.drift, remedy }, steps, mends: false };
 }
 
-/** Only what closes exports: that is the safe side. The rest waits until it is certain. */
-export function closeOnly(repair: Repair): Repair {
-  const steps = repair.steps.filter(({ kind }) => kind === 'withdraw');
-  if (steps.length === repair.steps.length) return repair;
-  const remedy =
-    'nothing to do: this daemon has just started, or its clock was set, so CloudStack may still show what was before the last operation; the next sync repairs it';
-  return { drift: { ...repair.drift, remedy }, steps, mends: false };
-}
-
 function deletes({ kind }: MappingEffect): boolean {
   return kind === 'delete-mapping' || kind === 'delete-export';
 }

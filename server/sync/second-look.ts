@@ -25,13 +25,11 @@ export interface SecondLookParts {
 }
 
 /**
- * stands: it is as it was observed. early: it is, and CloudStack may show what was before the last operation,
- * because nobody knows how long ago that was. contradicted: it is not any more, or the next sync knows better.
- * unknown: it could not be looked at, and why.
+ * stands: it is as it was observed. contradicted: it is not any more, or the next sync knows better. unknown:
+ * it could not be looked at, and why.
  */
 type SecondLook =
   | { readonly kind: 'stands' }
-  | { readonly kind: 'early' }
   | { readonly kind: 'contradicted' }
   | { readonly kind: 'unknown'; readonly why: string };
 
@@ -52,18 +50,17 @@ export async function secondLook(
   if (drift.kind === 'unhealthy-export' && (await isChanged(parts, volumeId, exports)))
     return { kind: 'contradicted' };
   if (!isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
-  const { clock, clockSteps } = parts;
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
-  if (last && !hasSettled(last, clock.now(), applianceVmId)) return { kind: 'contradicted' };
-  const isEarly = last !== undefined && !clockSteps.isSteadySince(clock.monotonic() - LIMITS.READ_SETTLE_MS);
+  if (last && !hasSettled(parts, last, applianceVmId)) return { kind: 'contradicted' };
+  if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
+    return { kind: 'contradicted' };
   try {
     const shown = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
     const volume = await knowOwnDelete(parts.ledger, volumeId, shown);
     if (volume.kind === 'unknown') return { kind: 'unknown', why: volume.why };
     const { vmId, size } = volume.kind === 'seen' ? volume.value : { vmId: null, size: null };
     const stands = isPlace(repair, vmId) && (await isInGuest(parts, repair, volumeId, size));
-    if (!stands) return { kind: 'contradicted' };
-    return { kind: isEarly ? 'early' : 'stands' };
+    return { kind: stands ? 'stands' : 'contradicted' };
   } catch (error) {
     return { kind: 'unknown', why: messageOf(error) };
   }
@@ -84,15 +81,18 @@ async function isChanged(
 
 /**
  * The time in its row was written by the clock of the appliance whose operation it is: another one's clock
- * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance.
+ * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance. A time to come was
+ * written before the clock was set back, which a daemon that has just started may have missed.
  */
 function hasSettled(
+  { clock, clockSteps }: Pick<SecondLookParts, 'clock' | 'clockSteps'>,
   { applianceId, updatedAt }: Pick<Operation, 'applianceId' | 'updatedAt'>,
-  now: number,
   applianceVmId: string,
 ): boolean {
+  const agoMs = clock.now() - updatedAt;
+  if (agoMs < 0 && clockSteps.hasBegunAfter(clock.monotonic() - LIMITS.READ_SETTLE_MS)) return false;
   const differMs = applianceId === applianceVmId || applianceId === '' ? 0 : LIMITS.CLOCKS_AGREE_MS;
-  return Math.abs(now - updatedAt) >= LIMITS.READ_SETTLE_MS + differMs;
+  return Math.abs(agoMs) >= LIMITS.READ_SETTLE_MS + differMs;
 }
 
 const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([

@@ -8,7 +8,7 @@ import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
 import { plan } from './plan';
-import { closeOnly, type Repair, spareRows } from './repair';
+import { type Repair, spareRows } from './repair';
 import { type SecondLookParts, secondLook } from './second-look';
 
 /** What sync uses of the daemon. */
@@ -120,7 +120,6 @@ export class SyncService {
         ? null
         : await secondLook(this.parts, repair, observation);
       if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
-      else if (again?.kind === 'early') repairs.push(closeOnly(repair));
       else if (volumeId !== null) skipped.add(volumeId);
       if (again?.kind !== 'unknown') continue;
       unavailable.push(`volume ${volumeId ?? ''} could not be looked at again: ${again.why}`);

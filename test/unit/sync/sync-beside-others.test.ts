@@ -6,8 +6,6 @@ import { unknown } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
 import { GIB, MemoryAppliance, run, told, withUnmapped } from './appliance';
 
-const HOUR_MS = 3_600_000;
-
 describe('what happens while sync looks and repairs', () => {
   it('an operation that ended after the look takes precedence', async () => {
     const { appliance, id } = await withUnmapped();
@@ -42,36 +40,18 @@ describe('what happens while sync looks and repairs', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
-  describe.each([
-    ['back', -2 * HOUR_MS],
-    ['forward', 2 * HOUR_MS],
-  ])('a daemon starts right after an operation has ended and the clock was set %s', (_way, byMs) => {
-    it('what contradicts the operation deletes no row before the clock was watched for long enough', async () => {
-      const appliance = await MemoryAppliance.start();
-      const { id } = appliance.addVolume();
-      await appliance.putRow(appliance.remoteRow(id));
-      await appliance.attachedOnce(id);
-      appliance.clock.set(byMs);
-      const sync = appliance.startSync();
-      const report = await sync.run({ dryRun: false, reason: 'start' });
-      expect(told(report)).toEqual(['stale-mapping reported']);
-      expect(report.drifts[0]?.remedy).toContain('the next sync repairs it');
-      expect(await appliance.ledger.readMapping(id)).not.toBeNull();
-      await appliance.clock.advance(LIMITS.READ_SETTLE_MS);
-      expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
-    });
-
-    it('it closes the export of what may be a ghost all the same', async () => {
-      const { appliance, id } = await withUnmapped();
-      await run(appliance);
-      await appliance.attachedOnce(id);
-      Object.assign(appliance.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
-      appliance.clock.set(byMs);
-      const sync = appliance.startSync();
-      expect(told(await sync.run({ dryRun: false, reason: 'start' }))).toEqual(['ghost-disk reported']);
-      expect(appliance.exports.links.has(exportName(id))).toBe(false);
-      expect(await appliance.ledger.readMapping(id)).not.toBeNull();
-    });
+  it('a daemon that starts right after the clock was set back does not take its last operation for an old one', async () => {
+    const appliance = await MemoryAppliance.start();
+    const { id } = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(id));
+    await appliance.clock.advance(60_000);
+    await appliance.attachedOnce(id);
+    appliance.clock.set(-2 * 3_600_000);
+    const sync = appliance.startSync();
+    expect(told(await sync.run({ dryRun: false, reason: 'start' }))).toEqual([]);
+    expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+    await appliance.clock.advance(LIMITS.READ_SETTLE_MS);
+    expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
   });
 
   it('an operation accepted between two steps takes the volume from where it is', async () => {
