@@ -158,19 +158,21 @@ function contradiction(noted: Noted, volume: CloudVolume | null, journal: Journa
   const { place } = noted;
   const hasMoved = [ATTACH, 'detach-volume', 'undo-detach-volume'] as const;
   const isOwnToJudge = volume !== null && hasMoved.some((step) => journal.wasAccepted(step));
-  const left = place?.at === 'deleted' ? 'deleted it' : `left it ${whereText(place?.vmId ?? null)}`;
-  const hasJust = `operation ${place?.operationId ?? ''} has just ${left}, and CloudStack shows it`;
   if (place !== null && !isOwnToJudge && !agrees(place, volume))
-    return `${hasJust} ${volume === null ? 'as deleted' : whereText(volume.vmId)}`;
+    return `${leftText(place)}, and CloudStack shows it ${volume === null ? 'as deleted' : whereText(volume.vmId)}`;
   if (volume === null) return null;
   if (place !== null && isLeaving(volume) && !isOwnState(journal))
-    return `${hasJust} in state ${volume.state}`;
+    return `${leftText(place)}, and CloudStack shows it in state ${volume.state}`;
   // Attached it has none as long as its VM was never started.
   if (volume.vmId === null && volume.state === 'Allocated' && hasStorage(noted))
     return 'it has just been attached or detached, and CloudStack shows it without storage as before';
   return isEnded(noted, volume)
     ? `it was just detached from VM ${volume.vmId ?? ''}, and CloudStack shows it there as before`
     : null;
+}
+
+function leftText({ operationId, at, vmId }: Place): string {
+  return `operation ${operationId} has just ${at === 'deleted' ? 'deleted it' : `left it ${whereText(vmId)}`}`;
 }
 
 function agrees({ at, vmId }: Place, volume: CloudVolume | null): boolean {
