@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Mariadb } from '~/lab/mariadb';
@@ -34,8 +35,7 @@ it('the lease gets a connection where the account has no more: those of ours tha
     const { rows } = await sql<{ id: number }>`SELECT CONNECTION_ID() AS id`.execute(db);
     return Number(rows[0]?.id);
   });
-  const sleeping = () => pool.query((db) => sql`SELECT SLEEP(0.2)`.execute(db));
-  await Promise.all(Array.from({ length: LIMITS.DATABASE_CONNECTIONS }, sleeping));
+  await openAll();
   await server.query(`KILL ${idOfLease}`);
   await pool.packet('journal', []);
   const renew = () =>
@@ -46,6 +46,21 @@ it('the lease gets a connection where the account has no more: those of ours tha
   expect(await renew()).toContain('raise the limit of connections');
   await expect.poll(renew, { timeout: LIMITS.LEASE_HOLD_MS }).toBe('renewed');
 });
+
+/** Every connection for requests: each transaction keeps its own until all have theirs. */
+async function openAll(): Promise<void> {
+  const opened = new EventEmitter();
+  const allOpen = once(opened, 'all');
+  let missing = LIMITS.DATABASE_CONNECTIONS;
+  const openOne = () =>
+    pool.transaction(async (tx) => {
+      await sql`SELECT 1`.execute(tx);
+      missing -= 1;
+      if (missing === 0) opened.emit('all');
+      await allOpen;
+    });
+  await Promise.all(Array.from({ length: LIMITS.DATABASE_CONNECTIONS }, openOne));
+}
 
 /** With one connection for the lease and one for everything else. */
 async function beginAnew(): Promise<void> {
