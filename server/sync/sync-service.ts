@@ -1,3 +1,4 @@
+import { messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import type { Logger } from '../core/log/logger';
 import type { Epoch, Ledger } from '../model/ledger';
@@ -38,6 +39,8 @@ export class SyncService {
   lastJudgedAt: number | null = null;
   /** The same moment in monotonic ms: how long ago that was. */
   lastJudgedMonotonic: number | null = null;
+  /** Why the last run that was no dry run came to no report; null when it came to one. */
+  lastFailure: string | null = null;
   /** Called with every report, dry runs included. */
   onSynced: (report: SyncReport) => void = () => {};
   private running: Promise<unknown> = Promise.resolve();
@@ -52,11 +55,15 @@ export class SyncService {
 
   /** Runs of different kinds queue, so that a dry run is never answered with a real one. */
   run(options: { dryRun: boolean; reason: string }): Promise<SyncReport> {
-    const next = this.running.then(
-      () => this.runOnce(options),
-      () => this.runOnce(options),
+    const next = this.running.then(() => this.runOnce(options));
+    this.running = next.then(
+      () => {
+        if (!options.dryRun) this.lastFailure = null;
+      },
+      (error: unknown) => {
+        if (!options.dryRun) this.lastFailure = messageOf(error);
+      },
     );
-    this.running = next.catch(() => undefined);
     return next;
   }
 

@@ -87,7 +87,7 @@ export interface HealthSources {
   readonly engine: Engine | null;
   readonly owner: string | null;
   readonly pending: number;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic' | 'lastFailure'>;
   readonly reconcileIntervalMs: number;
   readonly startedAt: number;
   readonly startedMonotonic: number;

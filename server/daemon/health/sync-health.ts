@@ -6,7 +6,7 @@ import type { ComponentHealth, DaemonPhase } from '../daemon';
 interface SyncSources {
   readonly clock: Clock;
   readonly phase: DaemonPhase;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic' | 'lastFailure'>;
   /** Wall clock ms. */
   readonly startedAt: number;
   readonly startedMonotonic: number;
@@ -15,7 +15,7 @@ interface SyncSources {
 
 /**
  * Whether CloudStack, guest, database and exports are compared. A sync that could not read everything proves
- * nothing: while the last one could not, or none has succeeded for longer than it should take, this is
+ * nothing, and neither does one that has failed: while the last one did, or none has succeeded for longer than it should take, this is
  * degraded and says since when.
  */
 export function syncHealth({
@@ -28,11 +28,12 @@ export function syncHealth({
 }: SyncSources): ComponentHealth {
   if (phase !== 'ready')
     return { status: 'unknown', message: 'only the daemon that owns the appliance compares' };
-  const { last, lastJudgedAt, lastJudgedMonotonic } = sync;
+  const { last, lastJudgedAt, lastJudgedMonotonic, lastFailure } = sync;
   const sinceMs = lastJudgedAt ?? startedAt;
   const since = new Date(sinceMs).toISOString();
   const lateMs = LIMITS.SYNC_GRACE_MS + (lastJudgedAt === null ? 0 : 2 * reconcileIntervalMs);
   const isLate = clock.monotonic() - (lastJudgedMonotonic ?? startedMonotonic) > lateMs;
+  if (lastFailure !== null) return notJudged(since, lastJudgedAt === null, lastFailure);
   if (last?.judged === false)
     return notJudged(since, lastJudgedAt === null, last.unavailable.join(', ') || 'a view could not be read');
   if (isLate) return notJudged(since, lastJudgedAt === null, 'no sync has come to its end');

@@ -15,6 +15,7 @@ function health(
   lastJudgedAt: number | null,
   nowMs: number,
   phase: 'ready' | 'standby' = 'ready',
+  lastFailure: string | null = null,
 ) {
   // The wall clock is set meanwhile: it must not matter.
   const clock = { now: () => nowMs + 7_200_000, monotonic: () => nowMs - NOW, sleep: async () => undefined };
@@ -22,7 +23,7 @@ function health(
   return syncHealth({
     clock,
     phase,
-    sync: { last, lastJudgedAt, lastJudgedMonotonic },
+    sync: { last, lastJudgedAt, lastJudgedMonotonic, lastFailure },
     startedAt: NOW,
     startedMonotonic: 0,
     reconcileIntervalMs: MINUTE_MS,
@@ -45,6 +46,18 @@ describe('the health of the comparison', () => {
         last_judged_at: '2025-08-19T20:30:00.000Z',
         not_judged_since: '2025-08-19T20:30:00.000Z',
       },
+    });
+  });
+
+  it('is degraded at once when a sync has failed, the first one and a later one', () => {
+    const why = 'Database error ER_TABLEACCESS_DENIED_ERROR';
+    expect(health(null, null, NOW + 1, 'ready', why)).toMatchObject({
+      status: 'degraded',
+      message: `not judged since the start at 2025-08-19T20:30:00.000Z: ${why}`,
+    });
+    expect(health(syncReport(false, 'start'), NOW, NOW + 1, 'ready', why)).toMatchObject({
+      status: 'degraded',
+      message: `not judged since 2025-08-19T20:30:00.000Z: ${why}`,
     });
   });
 

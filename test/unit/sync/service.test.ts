@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CloudError } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { exportName } from '~/server/model/export-name';
@@ -349,6 +349,16 @@ describe('a view that is away', () => {
       }
     },
   );
+
+  it('one that fails is told until one comes to its end; a dry run says nothing of it', async () => {
+    const { appliance } = await withUnmapped();
+    vi.spyOn(appliance.ledger, 'newestEntry').mockRejectedValueOnce(new Error('no right to read'));
+    await expect(run(appliance)).rejects.toThrow('no right to read');
+    await run(appliance, true);
+    expect(appliance.sync.lastFailure).toBe('no right to read');
+    await run(appliance);
+    expect(appliance.sync.lastFailure).toBeNull();
+  });
 
   it('a dry run is no sync: it changes nothing of what is known', async () => {
     const { appliance } = await withUnmapped();
