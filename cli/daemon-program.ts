@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { messageOf } from '~/server/core/errors';
 import { hasCode } from '~/server/core/has-code';
 import { readShared } from './change-file';
-import { parseEnvironmentFile } from './environment-file';
+import { parseEnvironmentFile, unreadableBecause } from './environment-file';
 import { EXIT, Failure } from './exit';
 
 /** The environment file of the daemon of this machine. */
@@ -15,16 +15,17 @@ export function environmentFile(): string {
 /**
  * What the daemon of this machine would run with: what its file says counts, whatever the shell has exported
  * under these names, for systemd does not know the shell. Throws Failure when this user may not read it,
- * or it is no text.
+ * or systemd would read nothing of it.
  */
 export function daemonEnvironment(): NodeJS.ProcessEnv {
   const path = environmentFile();
   const content = readShared({ path, what: 'the settings of the daemon' }) ?? '';
-  if (content.includes('\0'))
+  const because = unreadableBecause(content);
+  if (because !== null)
     throw new Failure(
       EXIT.FAILED,
-      `${path} is no text: it has NUL bytes, as UTF-16 does`,
-      'Write it as UTF-8, or without them.',
+      `systemd reads nothing of ${path}, because ${because}`,
+      'Write it as UTF-8.',
     );
   return { ...process.env, ...parseEnvironmentFile(content) };
 }

@@ -45,6 +45,17 @@ export function ignoredSettings(content: string): { readonly name: string; reado
   });
 }
 
+/**
+ * Why systemd reads nothing at all of the file; null when it does. One setting that is not UTF-8 is enough;
+ * comments do not matter.
+ */
+export function unreadableBecause(content: string): string | null {
+  if (content.includes('\0')) return 'it has NUL bytes, as UTF-16 does';
+  const found = [...assignments(content)].find(({ name, value }) => `${name}${value}`.includes('\uFFFD'));
+  if (found === undefined) return null;
+  return `${NAME.test(found.name) ? found.name : 'a name in it'} is not UTF-8`;
+}
+
 /** What is assigned, whether or not it is a name; the last one of a name counts. */
 function* assignments(content: string): Generator<{ readonly name: string; readonly value: string }> {
   for (let at = 0; at < content.length; ) {

@@ -5,7 +5,7 @@ import { type Appliance, findAppliance } from './appliances-file';
 import { type Args, choice, flag, option } from './arguments';
 import { SHARED_MAX_BYTES } from './change-file';
 import type { Target } from './client/client';
-import { ignoredSettings, parseEnvironmentFile } from './environment-file';
+import { ignoredSettings, parseEnvironmentFile, unreadableBecause } from './environment-file';
 import { UsageError } from './exit';
 import type { Format } from './output/output';
 
@@ -120,7 +120,10 @@ export function readDefaults(
 
 /** What the file of the daemon of this machine says in vain; nothing where this user may not read it. */
 export function defaultsNotes(path = process.env.VOLUMECTL_DEFAULTS ?? DEFAULTS_FILE): string[] {
-  return ignoredSettings(contentOf(path)).map(
+  const content = contentOf(path);
+  const because = unreadableBecause(content);
+  if (because !== null) return [`nothing in ${path} has an effect, because ${because}`];
+  return ignoredSettings(content).map(
     ({ name, because }) => `${name} in ${path} has no effect, because ${because}`,
   );
 }

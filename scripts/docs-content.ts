@@ -34,6 +34,7 @@ A variable whose name is nearly that of a setting (\`NBD_BACKND\`, \`log_level\`
 names it at the start ("A setting has no effect") with the setting that was probably meant, \`--check-config\` among its \`notes\`, and
 \`volumectl health\` for as long as the daemon runs. A line of the file with \`export\`, or with the byte order mark of an editor, before the name is ignored by systemd
 and never reaches the daemon; \`volumectl health\` names it, where it may read the file.
+One setting that is not UTF-8, or a NUL byte, and systemd reads nothing of the file: then the packaged units do not start, and neither do they without it.
 
 | variable | default | values | meaning |
 | --- | --- | --- | --- |

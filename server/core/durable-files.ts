@@ -45,7 +45,7 @@ function aboveMissing(path: string): string {
  * @example
  * await writeDurably('/etc/nbd-server/conf.d/a.conf', text);
  */
-export async function writeDurably(path: string, content: string, mode = 0o644): Promise<void> {
+export async function writeDurably(path: string, content: string | Buffer, mode = 0o644): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
     await makeFolder(dirname(path));

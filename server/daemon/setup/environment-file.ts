@@ -1,6 +1,6 @@
-import { realpathSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { chown } from 'node:fs/promises';
-import { readIfThere, writeDurably } from '../../core/durable-files';
+import { writeDurably } from '../../core/durable-files';
 
 /** The password of the DSN that the package comes with. Everybody knows it, so no account is made with it. */
 export const PUBLIC_PASSWORD = 'oma_password';
@@ -17,12 +17,13 @@ export function withDsn(content: string, dsn: string): string {
 
 /**
  * Replaces the DSN in the file at once, and keeps its owner, its mode and a link to it; a new file is for root
- * alone.
+ * alone. Every other byte stays as it is, also of a comment that is not UTF-8.
  */
 export async function writeDsn(path: string, dsn: string): Promise<void> {
-  const before = (await readIfThere(path)) ?? '';
   const there = statSync(path, { throwIfNoEntry: false });
+  const before = there ? readFileSync(path, 'latin1') : '';
+  const after = withDsn(before, Buffer.from(dsn).toString('latin1'));
   const file = there ? realpathSync(path) : path;
-  await writeDurably(file, withDsn(before, dsn), (there?.mode ?? 0o600) & 0o640);
+  await writeDurably(file, Buffer.from(after, 'latin1'), (there?.mode ?? 0o600) & 0o640);
   if (there) await chown(file, there.uid, there.gid);
 }

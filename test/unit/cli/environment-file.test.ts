@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { daemonEnvironment } from '~/cli/daemon-program';
-import { ignoredSettings, parseEnvironmentFile } from '~/cli/environment-file';
+import { ignoredSettings, parseEnvironmentFile, unreadableBecause } from '~/cli/environment-file';
 import { Failure } from '~/cli/exit';
-import { readDefaults } from '~/cli/globals';
+import { defaultsNotes, readDefaults } from '~/cli/globals';
 
 describe('an environment file is read as systemd reads it', () => {
   it.each([
@@ -89,9 +89,20 @@ it.each([
   const path = join(dir, 'defaults');
   writeFileSync(path, content);
   vi.stubEnv('VOLUMECTL_DEFAULTS', path);
-  expect(daemonEnvironment).toThrow(`${path} is no text: it has NUL bytes, as UTF-16 does`);
+  const because = 'it has NUL bytes, as UTF-16 does';
+  expect(daemonEnvironment).toThrow(`systemd reads nothing of ${path}, because ${because}`);
+  expect(defaultsNotes()).toEqual([`nothing in ${path} has an effect, because ${because}`]);
   vi.unstubAllEnvs();
   rmSync(dir, { recursive: true });
+});
+
+it.each([
+  ['a value', '# f\u00fcr\nTOKEN_FILE=/t\nNBD_TLS_DIR=/schl\u00fcssel\n', 'NBD_TLS_DIR is not UTF-8'],
+  ['a name', 'SCHL\u00dcSSEL=1\n', 'a name in it is not UTF-8'],
+  ['only comments', '# f\u00fcr alle\nfreie Zeile \u00fc\nPORT=1\n', null],
+])('in Latin-1, %s: systemd reads nothing of a file with such a setting', (_, content, because) => {
+  expect(unreadableBecause(Buffer.from(content, 'latin1').toString('utf8'))).toBe(because);
+  expect(unreadableBecause(content)).toBeNull();
 });
 
 it('a pipe in place of the file holds nobody', () => {

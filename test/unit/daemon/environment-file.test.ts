@@ -32,13 +32,14 @@ describe('the DSN in the environment file', () => {
   it('is written where a link leads, and keeps the owner and the mode of the file', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'volume-environment-'));
     const [file, link] = [join(dir, 'file'), join(dir, 'link')];
-    writeFileSync(file, 'DATABASE_DSN=old\n', { mode: 0o640 });
+    const comment = Buffer.from('# f\u00fcr alle\n', 'latin1');
+    writeFileSync(file, Buffer.concat([comment, Buffer.from('DATABASE_DSN=old\n')]), { mode: 0o640 });
     if (process.getuid?.() === 0) chownSync(file, 1, 2);
     const { uid, gid, mode } = statSync(file);
     symlinkSync('file', link);
-    await writeDsn(link, 'd');
+    await writeDsn(link, 'd\u00e9');
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
-    expect(readFileSync(file, 'utf8')).toBe('DATABASE_DSN=d\n');
+    expect(readFileSync(file)).toEqual(Buffer.concat([comment, Buffer.from('DATABASE_DSN=d\u00e9\n')]));
     expect(statSync(file)).toMatchObject({ uid, gid, mode });
     rmSync(dir, { recursive: true });
   });
