@@ -1,5 +1,5 @@
 import type { Args } from './arguments';
-import { ApiError, ConnectionError, TimeoutError } from './client/errors';
+import { ApiError, ConnectionError, TimeoutError, TokenFileError } from './client/errors';
 import { EXIT, Failure, UsageError } from './exit';
 import { paint, visible, wantsColor } from './output/text';
 import { PROGRAM } from './tree';
@@ -55,6 +55,8 @@ function reportOf(error: unknown, { command, args }: Failed): Report {
         'Does it listen elsewhere? --url, --socket, or VOLUMECTL_URL',
       ],
     };
+  if (error instanceof TokenFileError)
+    return { code: EXIT.UNREACHABLE, message: error.message, fixes: [`fix: ${NAME_A_TOKEN}`] };
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { code: EXIT.SOFTWARE, message: `a mistake in ${PROGRAM} itself: ${text}`, fixes: [] };
 }

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { EventSourceMessage } from 'eventsource-parser';
-import { ApiError, ConnectionError, problemIn, TimeoutError } from './errors';
+import { bearerTokenIn } from '~/server/core/bearer-token';
+import { ApiError, ConnectionError, problemIn, TimeoutError, TokenFileError } from './errors';
 import { readEvents } from './event-stream';
 import { type Input, OPERATIONS, type OperationName, type Reply, type StreamName } from './operations';
 import { timerMs } from './time-limit';
@@ -193,13 +194,11 @@ export class Client {
     const { tokenFile } = this.target;
     if (tokenFile === null) return null;
     try {
-      this.token ??= readFileSync(tokenFile, 'utf8').trim();
+      // Any kind of file: a shell passes what a program prints as a pipe.
+      this.token ??= bearerTokenIn(readFileSync(tokenFile, 'utf8'), tokenFile);
     } catch (error) {
-      throw new ConnectionError(`the token file cannot be read: ${messageOf(error)}`, false);
+      throw new TokenFileError(`the token file cannot be used: ${messageOf(error)}`);
     }
-    // What no header can carry: lines, or a file of another kind.
-    if (/[^\t\x20-\x7e\x80-\xff]/.test(this.token))
-      throw new ConnectionError(`the token file ${tokenFile} holds something else than one token`);
     return this.token;
   }
 
@@ -224,7 +223,8 @@ export class Client {
 
   /** Errors of the connection as ConnectionError; the reason of the abort when the request was aborted. */
   private explain(error: unknown, signal: AbortSignal): unknown {
-    if (error instanceof ApiError || error instanceof ConnectionError) return error;
+    if (error instanceof ApiError || error instanceof ConnectionError || error instanceof TokenFileError)
+      return error;
     if (signal.aborted) return signal.reason;
     return new ConnectionError(`no connection to ${this.name}: ${messageOf(error)}`, !wasConnecting(error));
   }

@@ -34,6 +34,11 @@ export class ConnectionError extends Error {
   }
 }
 
+/** The file holds no token that could be sent: nobody was asked. */
+export class TokenFileError extends Error {
+  override readonly name = 'TokenFileError';
+}
+
 /** No answer within the time limit. */
 export class TimeoutError extends Error {
   override readonly name = 'TimeoutError';

@@ -54,6 +54,8 @@ export const LIMITS = {
   TOKEN_NAME_CHARACTERS: 64,
   TOKENS_MAX: 100,
   TOKENS_FILE_BYTES: 64 * 1024,
+  // All CAs of a distribution are a quarter of a MiB
+  CA_FILE_BYTES: 4 * 1024 * 1024,
   // What was revoked may be used so long
   TOKENS_LOOK_MS: 1_000,
   FIELD_ISSUES: 64,

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { bearerTokenIn } from '../../core/bearer-token';
 import type { Clock } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
@@ -27,7 +27,7 @@ interface AccessSettings {
 }
 
 /**
- * Throws when TOKEN_FILE cannot be read or is empty. A list of named tokens that cannot be read lets nobody
+ * Throws when TOKEN_FILE cannot be read, or holds no token. A list of named tokens that cannot be read lets nobody
  * in until it can, and stops nothing else.
  */
 export function openAccess(
@@ -63,14 +63,11 @@ export const CLOSED: Access = {
 };
 
 function readSingle(path: string): string {
-  let token: string;
   try {
-    token = readFileSync(path, 'utf8').trim();
+    return bearerTokenIn(readRegular(path, LIMITS.TOKENS_FILE_BYTES), path);
   } catch (error) {
-    throw new Error(`TOKEN_FILE cannot be read: ${messageOf(error)}`);
+    throw new Error(`TOKEN_FILE cannot be used: ${messageOf(error)}`);
   }
-  if (token === '') throw new Error(`TOKEN_FILE ${path} is empty`);
-  return token;
 }
 
 /** Digests have one length, so the time reveals nothing about the token. */

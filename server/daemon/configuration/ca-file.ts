@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { messageOf } from '../../core/errors';
+import { LIMITS } from '../../core/limits';
+import { readRegular } from '../../core/read-regular';
 import { type Parse, path } from './values';
 
 /** Certificates of CAs to trust in addition to the usual ones. */
@@ -37,7 +38,7 @@ export const caFile: Parse<CaFile> = (text) => {
 
 function contentOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readRegular(file, LIMITS.CA_FILE_BYTES);
   } catch (error) {
     throw new Error(`cannot be read: ${messageOf(error)}`);
   }

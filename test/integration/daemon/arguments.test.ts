@@ -41,7 +41,7 @@ it.each(['--setup', '--adopt-plan'])(
     const settings = { TOKEN_FILE: '/nonexistent/token', NBD_BACKEND: 'none' };
     const { status, stdout, stderr } = runWith(settings, errand);
     expect([status, stdout]).toEqual([1, '']);
-    expect(stderr).toContain('TOKEN_FILE cannot be read');
+    expect(stderr).toContain('TOKEN_FILE cannot be used');
   },
 );
 

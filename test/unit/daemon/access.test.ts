@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,6 +51,20 @@ describe('TOKEN_FILE', () => {
     expect(() => tokenAccess({ tokenFile: tokenFile() })).toThrow(/ENOENT/);
     writeFileSync(tokenFile(), ' \n');
     expect(() => tokenAccess({ tokenFile: tokenFile() })).toThrow(/is empty/);
+  });
+
+  it('that no request could send lets the daemon not start: it would let nobody in', () => {
+    const read = () => tokenAccess({ tokenFile: tokenFile() });
+    writeFileSync(tokenFile(), 'two\nlines\n');
+    expect(read).toThrow(/holds something else than one token/);
+    writeFileSync(tokenFile(), Buffer.from('schl\u00fcssel', 'latin1'));
+    expect(read).toThrow(/holds something else than one token/);
+  });
+
+  it('that is no file holds nothing up', () => {
+    execFileSync('mkfifo', [tokenFile()]);
+    expect(() => tokenAccess({ tokenFile: tokenFile() })).toThrow(/is not a file/);
+    expect(() => tokenAccess({ tokenFile: '/dev/zero' })).toThrow(/is not a file/);
   });
 
   it('goes on working beside named tokens', () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,12 +88,16 @@ describe('files with the certificate of a CA', () => {
   it('every mistake is said at once, whatever else is wrong', () => {
     const key = file('server.key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
     const broken = file('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    const pipe = join(folder, 'pipe.pem');
+    execFileSync('mkfifo', [pipe]);
     const found = (path: string) =>
       problemsOf({ CLOUDSTACK_CA_FILE: path, DATABASE_CA_FILE: file('empty.pem', 'nothing'), PORT: 'x' });
     for (const [path, message] of [
       ['relative.pem', /is not an absolute path/],
       [join(folder, 'missing.pem'), /^cannot be read: ENOENT/],
-      [folder, /^cannot be read: EISDIR/],
+      [folder, /^cannot be read: .* is not a file/],
+      [pipe, /^cannot be read: .* is not a file/],
+      ['/dev/zero', /^cannot be read: .* is not a file/],
       [key, /holds a private key; name a file with the certificate/],
       [broken, /^certificate 1 of .*broken\.pem cannot be read/],
     ] as const) {
