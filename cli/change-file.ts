@@ -34,7 +34,7 @@ export function readShared({ path, what }: Pick<SharedFile, 'path' | 'what'>): s
     return readRegular(path, SHARED_MAX_BYTES);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null;
-    throw new Failure(EXIT.FAILED, `${what} cannot be read: ${messageOf(error)}`, 'Run it as root.');
+    throw new Failure(EXIT.FAILED, `${what} cannot be read: ${messageOf(error)}`, fixOf(error));
   }
 }
 
@@ -82,5 +82,10 @@ function giveOwner({ path, mode, mostMode }: SharedFile, next: string): void {
 }
 
 function notWritten(what: string, error: unknown): Failure {
-  return new Failure(EXIT.FAILED, `${what} cannot be written: ${messageOf(error)}`, 'Run it as root.');
+  return new Failure(EXIT.FAILED, `${what} cannot be written: ${messageOf(error)}`, fixOf(error));
+}
+
+/** Nothing where root could do no more: a full disk, or what is no file. */
+function fixOf(error: unknown): string | undefined {
+  return hasCode(error, 'EACCES') || hasCode(error, 'EPERM') ? 'Run it as root.' : undefined;
 }
