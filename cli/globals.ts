@@ -105,6 +105,12 @@ function parseUrl(text: string): URL {
     url.pathname = url.pathname.replace(/\/api\/v1\/?$/, '/');
     return url;
   }
+  // As HOST of the daemon may have it.
+  if (/\[[^\]]*%/.test(text))
+    throw new UsageError(
+      `${text} is not a URL: none can name an interface (%)`,
+      'Let the daemon listen on another address, or on UNIX_SOCKET.',
+    );
   throw new UsageError(`--url ${text} is not a URL`, 'Write it like http://127.0.0.1:8090.');
 }
 

@@ -135,10 +135,19 @@ export const program: Parse<string> = allowing(`a name, or ${ABSOLUTE_PATH}`, (t
 );
 
 /** A host name or an address, without brackets and port. */
-export const host: Parse<string> = allowing('a host name or an address, without port', (text) => {
-  const value = text.trim().toLowerCase();
+const host: Parse<string> = allowing('a host name or an address, without port', (text) => {
+  // The zone of an address is the name of an interface, and that may have capitals.
+  const value = text.trim().replace(/^[^%]+/, (before) => before.toLowerCase());
   if (isIP(value) === 0 && !/^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?$/.test(value))
     throw new Error(`${quote(text)} is not a host name or address (no brackets, no port)`);
+  return value;
+});
+
+/** As host, of something that listens there. */
+export const listener: Parse<string> = allowing(host.allows, (text) => {
+  const value = host(text);
+  if (isIP(value) === 6 && /^fe[89ab]/.test(value) && !value.includes('%'))
+    throw new Error(`${quote(text)} is an address of one link: name the interface too, like ${value}%eth0`);
   return value;
 });
 

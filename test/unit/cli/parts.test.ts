@@ -75,6 +75,7 @@ describe('where the daemon is', () => {
   it('contradicting options are refused', () => {
     expect(() => place({ url: 'http://x', socket: '/a' }, {})).toThrow('contradict');
     expect(() => place({ url: 'mailto:x' }, {})).toThrow('is not a URL');
+    expect(() => place({ url: 'http://[fe80::1%eth0]:8090' }, {})).toThrow('none can name an interface');
   });
 });
 

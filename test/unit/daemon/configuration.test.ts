@@ -477,6 +477,15 @@ describe('mistakes', () => {
 });
 
 describe('where the server may listen', () => {
+  it('an address of one link is one together with its interface, whose name is left as it is', () => {
+    const open = { ALLOW_INSECURE_BIND: 'true' };
+    expect(loadConfiguration({ ...open, HOST: 'FE80::1%enP1s0' }).http.host).toBe('fe80::1%enP1s0');
+    for (const variable of ['HOST', 'NBD_HOST'])
+      expect(problemsOf({ ...open, [variable]: 'fe80::1' })).toEqual([
+        { variable, message: expect.stringContaining('name the interface too, like fe80::1%eth0') },
+      ]);
+  });
+
   it.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost', 'LOCALHOST'])('%s needs no token', (host) => {
     expect(problemsOf({ HOST: host })).toEqual([]);
   });
