@@ -174,6 +174,9 @@ function usersIn(
   gaps: Gaps,
 ): Holder[] {
   const { spaces, isRemotePath, swaps, loops, btrfs, served, configured, own, dangling } = tables;
+  // A file of a server that hangs, with a file system or swap on it, would hold the whole daemon.
+  const nodeAt = (path: string) =>
+    target.nameOf(path) ?? (!isRemotePath(path) && isNode(path, target) ? path : null);
   const machine = spaces.find(({ isMachine }) => isMachine) ?? spaces[0];
   const mounted = spaces.flatMap(({ mounts, where }) =>
     mounts
@@ -183,10 +186,10 @@ function usersIn(
   const member = btrfs.filter(({ members }) => target.nodes.some(({ name }) => members.includes(name)));
   return [
     ...mounted,
-    ...swaps.filter((path) => isNode(path, target)).map((path) => holder('swap', path)),
+    ...swaps.filter((path) => nodeAt(path) !== null).map((path) => holder('swap', path)),
     ...stackedOn(target, gaps),
     ...loops.flatMap(({ name, path }) => {
-      const on = target.nameOf(path) ?? (!isRemotePath(path) && isNode(path, target) ? path : null);
+      const on = nodeAt(path);
       return on === null ? [] : [holder('holder', `${name} on ${on}`)];
     }),
     ...member.map(({ name }) => holder('holder', `btrfs ${name}`)),
@@ -266,7 +269,6 @@ async function claims(target: BlockTarget, opens: ExclusiveOpens): Promise<Holde
 }
 
 function isNode(path: string, target: BlockTarget): boolean {
-  if (target.nameOf(path) !== null) return true;
   const status = statOf(path);
   return status?.isBlockDevice() === true && target.isNode(status);
 }
