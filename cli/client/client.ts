@@ -142,11 +142,13 @@ export class Client {
     };
   }
 
-  /** The response of a request that the daemon did not refuse. */
+  /** The response of a request that the daemon did not refuse. Throws ConnectionError when it is not a daemon's. */
   private async open(name: OperationName, parts: Parts, options: RequestOptions): Promise<IncomingMessage> {
     const response = await this.send(name, parts, options);
     const status = response.statusCode ?? 0;
-    if (status >= 200 && status < 300) {
+    // The daemon names every request. The success of a program that does not is not its word.
+    const isNamed = response.headers['x-request-id'] !== undefined;
+    if (status >= 200 && status < 300 && isNamed) {
       options.onHeaders?.(response.headers);
       return response;
     }

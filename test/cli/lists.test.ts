@@ -145,7 +145,10 @@ describe('what is shown', () => {
     const older = createServer(async ({ method, url }, response) => {
       const answer = await fetch(`${env.VOLUMECTL_URL}${url}`, { method: method ?? 'GET' });
       const isJson = answer.headers.get('content-type')?.includes('json');
-      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
+      response.writeHead(answer.status, {
+        'content-type': answer.headers.get('content-type') ?? '',
+        'x-request-id': answer.headers.get('x-request-id') ?? '',
+      });
       if (!isJson) return response.end(await answer.text());
       const without = (name: string, value: unknown) => (added.includes(name) ? undefined : value);
       return response.end(JSON.stringify(await answer.json(), without));

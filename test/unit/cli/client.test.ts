@@ -22,7 +22,7 @@ async function clientOf(listener: RequestListener): Promise<Client> {
 
 it('an event stream on which not even heartbeats arrive is given up: its machine may be gone without a word', async () => {
   const client = await clientOf((_, response) => {
-    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    response.writeHead(200, { 'Content-Type': 'text/event-stream', 'X-Request-Id': '1' });
     response.write('event: device\ndata: {}\n\n');
   });
   const seen: (string | undefined)[] = [];
@@ -31,6 +31,17 @@ it('an event stream on which not even heartbeats arrive is given up: its machine
   };
   await expect(follow()).rejects.toThrow(ConnectionError);
   expect(seen).toEqual(['device']);
+});
+
+it('a success of another program is none: not even that anything was accepted', async () => {
+  // As the Go daemon answers, and whatever else speaks JSON on that port.
+  for (const body of ['{"status":"healthy","details":{}}', 'null', '[]']) {
+    const client = await clientOf((_, response) => response.end(body));
+    const asked = client.call('detachVolume', { path: { id: 'x' } });
+    await expect(asked).rejects.toThrow('answers HTTP 200, and not as a volume daemon');
+    await expect(asked).rejects.toMatchObject({ mayHaveArrived: true });
+    server?.close();
+  }
 });
 
 it('that is longer than two heartbeats', () => {
