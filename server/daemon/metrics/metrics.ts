@@ -30,7 +30,7 @@ export interface Gathered {
   readonly freeSlots: number | null;
   readonly devices: { readonly devices: number; readonly failedScans: number };
   readonly clockSkewMs: number | null;
-  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt'>;
+  readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastFailure'>;
   readonly pool: { readonly inUse: number; readonly waiting: number };
   /** null: no traces are sent. */
   readonly spans: SpanCounts | null;
@@ -195,7 +195,8 @@ export class Metrics {
     lastSync.remove();
     if (sync.lastJudgedAt !== null) lastSync.set(sync.lastJudgedAt / 1000);
     lastSyncJudged.remove();
-    if (health.appliance.epoch !== null) lastSyncJudged.set(sync.last?.judged === true ? 1 : 0);
+    const judged = sync.lastFailure === null && sync.last?.judged === true;
+    if (health.appliance.epoch !== null) lastSyncJudged.set(judged ? 1 : 0);
     poolInUse.set(pool.inUse);
     poolWaiting.set(pool.waiting);
   }

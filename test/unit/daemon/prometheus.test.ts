@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import type { ComponentStatus, HealthReport } from '~/server/daemon/daemon';
 import { createCatalogue } from '~/server/daemon/metrics/catalogue';
 import { JournalObserver } from '~/server/daemon/metrics/journal-observer';
-import { Metrics } from '~/server/daemon/metrics/metrics';
+import { type Gathered, Metrics } from '~/server/daemon/metrics/metrics';
 import type { JournalEntry, Operation } from '~/server/model/operation';
+import { syncReport } from '~/test/support/canned';
 
 const ID = '0a1b2c3d-0a1b-4c3d-8e9f-000000000001';
 
@@ -109,7 +110,13 @@ it('docs/guides/monitoring.md tells every metric, its labels and its meaning', a
 });
 
 describe('dependencies', () => {
-  async function rendered(cloudstack: ComponentStatus, epoch: number | null = null) {
+  const neverSynced = { last: null, lastJudgedAt: null, lastFailure: null };
+
+  async function rendered(
+    cloudstack: ComponentStatus,
+    epoch: number | null = null,
+    sync: Gathered['sync'] = neverSynced,
+  ) {
     const health = {
       phase: 'ready',
       cloudstack: { status: cloudstack },
@@ -131,7 +138,7 @@ describe('dependencies', () => {
       freeSlots: null,
       devices: { devices: 0, failedScans: 0 },
       clockSkewMs: null,
-      sync: { last: null, lastJudgedAt: null },
+      sync,
       pool: { inUse: 0, waiting: 0 },
       spans: null,
     });
@@ -159,5 +166,8 @@ describe('dependencies', () => {
     const sample = /^volume_daemon_last_sync_judged 0$/m;
     expect(await rendered('healthy', 3)).toMatch(sample);
     expect(await rendered('healthy')).not.toMatch(sample);
+    const judged = { ...neverSynced, last: syncReport(false, 'schedule') };
+    expect(await rendered('healthy', 3, judged)).not.toMatch(sample);
+    expect(await rendered('healthy', 3, { ...judged, lastFailure: 'no right to read' })).toMatch(sample);
   });
 });
