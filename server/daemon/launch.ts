@@ -35,11 +35,8 @@ export function launch(
 ): { configuration: Configuration; daemon: VolumeDaemon; logger: Logger; access: Access; tracing: Tracing } {
   const errand = errandOf(args);
   const configured = configure(env);
-  if (errand === '--check-config') {
-    process.stdout.write(`${JSON.stringify(describeConfiguration(configured), null, 2)}\n`);
-    process.exit(0);
-  }
-  const configuration = errand === null ? configured : behindClosedDoor(configured);
+  const configuration =
+    errand === null || errand === '--check-config' ? configured : behindClosedDoor(configured);
   const redactor = createRedactor();
   for (const secret of [
     configuration.database.dsn.password,
@@ -55,6 +52,13 @@ export function launch(
       : createLogger({ level: 'error', format: 'pretty', colours: false, redactor, write: complain });
   logger.info(DAEMON_STARTING, { pid: process.pid, node: process.version });
   for (const note of configuration.notes) logger.warn('A setting has no effect', { note });
+  const access = built(logger, () =>
+    openAccess(configuration.http, { clock: systemClock, logger, redactor }),
+  );
+  if (errand === '--check-config') {
+    process.stdout.write(`${JSON.stringify(describeConfiguration(configuration), null, 2)}\n`);
+    process.exit(0);
+  }
   const fatal = (error: unknown) => {
     const reason = listenProblem(error, configuration.http);
     if (reason !== null) {
@@ -68,11 +72,10 @@ export function launch(
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
   const traces = startTracing({ settings: configuration.tracing, version: VERSION, logger });
-  const { daemon, access } = built(logger, () => {
-    const access = openAccess(configuration.http, { clock: systemClock, logger, redactor });
-    const parts = { configuration, logger, redactor, access, traces, onFatal: fatal };
-    return { access, daemon: new VolumeDaemon(parts) };
-  });
+  const daemon = built(
+    logger,
+    () => new VolumeDaemon({ configuration, logger, redactor, access, traces, onFatal: fatal }),
+  );
   for (const signal of STOP_SIGNALS) process.once(signal, () => void daemon.stop());
   const run = async () => {
     if (errand === '--setup') return runSetup(configuration, env);

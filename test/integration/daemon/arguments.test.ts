@@ -35,7 +35,7 @@ it('the built daemon does not start with an argument that it does not know', () 
   );
 });
 
-it.each(['--setup', '--adopt-plan'])(
+it.each(['--setup', '--adopt-plan', '--check-config'])(
   '%s says on the error output why the daemon cannot be built',
   (errand) => {
     const settings = { TOKEN_FILE: '/nonexistent/token', NBD_BACKEND: 'none' };
