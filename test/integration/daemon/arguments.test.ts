@@ -45,6 +45,13 @@ it.each(['--setup', '--adopt-plan', '--check-config'])(
   },
 );
 
+it('--adopt-plan says why there is none, and nothing else', () => {
+  const settings = { NBD_BACKEND: 'none', DATABASE_DSN: 'u@tcp(127.0.0.1:1)/d' };
+  const { status, stdout, stderr } = runWith(settings, '--adopt-plan');
+  expect([status, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/^The database is away: ECONNREFUSED [^\n]*\n$/);
+});
+
 it('a daemon that cannot listen names the setting, and is no programming error', () => {
   const settings = {
     UNIX_SOCKET: '/nonexistent/socket',
