@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { parseDuration } from '../../core/duration';
+import { lacksZone } from '../../core/lacks-zone';
 
 /**
  * Parsers of single values. Each returns the value or throws an Error whose message says what was expected.
@@ -146,7 +147,7 @@ const host: Parse<string> = allowing('a host name or an address, without port', 
 /** As host, of something that listens there. */
 export const listener: Parse<string> = allowing(host.allows, (text) => {
   const value = host(text);
-  if (isIP(value) === 6 && /^fe[89ab]/.test(value) && !value.includes('%'))
+  if (lacksZone(value))
     throw new Error(`${quote(text)} is an address of one link: name the interface too, like ${value}%eth0`);
   return value;
 });

@@ -1,4 +1,5 @@
 import { parseDuration } from '../../core/duration';
+import { lacksZone } from '../../core/lacks-zone';
 import { LIMITS } from '../../core/limits';
 
 /** Where one server of the database is. */
@@ -226,6 +227,8 @@ function finish(
   params: URLSearchParams,
 ): Dsn {
   if (account.database === '') throw new DsnError('there is no database name after the last "/"');
+  if ([address, ...alternatives].some(({ host }) => lacksZone(host)))
+    throw new DsnError('an address of one link needs the interface too, like tcp([fe80::1%eth0]:3306)');
   const notes = [...new Set(params.keys())].flatMap((name) => noteOn(name) ?? []);
   const tls = params.get('tls');
   if (tls?.toLowerCase() === 'preferred')

@@ -110,7 +110,9 @@ describe('several nodes of a cluster', () => {
   });
 
   it('are all shown by the description', () => {
-    expect(describeDsn(parseDsn('u:p@tcp(one,[::2]:3307)/d'))).toBe('u:***@tcp(one:3306,[::2]:3307)/d');
+    expect(describeDsn(parseDsn('u:p@tcp(one,[fe80::2%eth0]:3307)/d'))).toBe(
+      'u:***@tcp(one:3306,[fe80::2%eth0]:3307)/d',
+    );
   });
 });
 
@@ -182,6 +184,8 @@ describe('mistakes are reported without the password', () => {
     [`u:${SECRET}@tcp(db:0)/d`, /port is not between/],
     [`u:${SECRET}@tcp(db:x)/d`, /host:port/],
     [`u:${SECRET}@tcp(::1)/d`, /brackets/],
+    [`u:${SECRET}@tcp([FE80::1]:3306)/d`, /needs the interface/],
+    [`mysql://u:${SECRET}@[fe80::1]/d`, /needs the interface/],
     [`u:${SECRET}@unix(run/m.sock)/d`, /not absolute/],
     [`u:${SECRET}@unix/d`, /not absolute/],
     [`u:${SECRET}@udp(db)/d`, /network/],
