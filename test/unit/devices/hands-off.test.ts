@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -226,8 +226,16 @@ describe('the helper of the udev rules', () => {
     ['/dev/disk/by-path/virtio-\n', [SERIAL], false],
     [`/dev/disk/by-id/virtio-${SERIAL}\n`, [SERIAL], true],
     ['serial $(touch /tmp/x)\n*\n', [SERIAL], false],
+    [`\ufeffserial ${SERIAL}\n`, [SERIAL], true],
+    [`serial\u00a0${SERIAL}\u2003# für uns\n`, [SERIAL], true],
+    [`# für uns\nserial ${VOLUME}\n`, [SERIAL], true],
   ])('%j %j: %s', (list, args, own) => {
     expect(asked(list, ...args)).toBe(own);
+  });
+
+  it('a list that is no file protects every disk, and holds nobody', () => {
+    execFileSync('mkfifo', [at('list')]);
+    expect(asked(null, SERIAL)).toBe(true);
   });
 
   it('knows the serials of a disk on whatever bus, as the daemon does', () => {
