@@ -138,21 +138,19 @@ function reasonOf(error: unknown): string {
   const answer = answerOf(error);
   const remedy = answer === null ? remedyForCode(errorCode(error)) : remedyFor(answer.number, text);
   const advice = remedy === null ? '' : ` (${remedy})`;
-  if (answer === null)
-    return `${errorCode(error) ?? text}${placesOf(error).join(', ')}${certificateHint(error)}${advice}`;
-  return `${errorCode(error) ?? `error ${answer.number}`}: ${text}${advice}`;
+  if (answer !== null) return `${errorCode(error) ?? `error ${answer.number}`}: ${text}${advice}`;
+  const what = [errorCode(error) ?? text, placesOf(error).join(', ')].filter((part) => part !== '').join(' ');
+  return `${what}${certificateHint(error)}${advice}`;
 }
 
 /** Where it was tried: Node tries every address of a name. */
 function placesOf(error: unknown): string[] {
   if (error instanceof AggregateError) return [...new Set(error.errors.flatMap(placesOf))];
   if (!(error instanceof Error)) return [];
-  if ('hostname' in error && typeof error.hostname === 'string') return [` ${error.hostname}`];
+  if ('hostname' in error && typeof error.hostname === 'string') return [error.hostname];
   if (!('address' in error) || typeof error.address !== 'string') return [];
   const port = 'port' in error && typeof error.port === 'number' ? error.port : null;
-  return [
-    ` ${port === null ? error.address : describeAddress({ host: error.address, port, socketPath: null })}`,
-  ];
+  return [port === null ? error.address : describeAddress({ host: error.address, port, socketPath: null })];
 }
 
 /** What is wrong with a certificate, and the setting that mends it. */
