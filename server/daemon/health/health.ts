@@ -80,11 +80,11 @@ export class HealthMonitor {
 export interface HealthSources {
   readonly clock: Clock;
   readonly phase: DaemonPhase;
-  readonly monitor: HealthMonitor;
+  readonly monitor: Pick<HealthMonitor, 'of'>;
   readonly deviceMonitor: ComponentHealth;
   readonly access: ComponentHealth;
   readonly appliance: ApplianceView;
-  readonly engine: Engine | null;
+  readonly engine: Pick<Engine, 'status' | 'heldOperations' | 'epoch'> | null;
   readonly owner: string | null;
   readonly pending: number;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic' | 'lastFailure'>;
