@@ -11,7 +11,6 @@ export function foldedList<T>(
   parent: HTMLElement,
   key: (item: T) => string,
   create: (item: T) => Row<T>,
-  rows = FOLDED_ROWS,
 ): (items: readonly T[]) => void {
   const update = keyedList(parent, key, create);
   const more = element('button', { type: 'button', 'aria-expanded': 'false', 'aria-controls': parent.id });
@@ -20,9 +19,9 @@ export function foldedList<T>(
   let open = false;
   let latest: readonly T[] = [];
   const draw = (): void => {
-    const rest = latest.length - rows;
-    update(open ? latest : latest.slice(0, rows));
-    setText(more, open ? `Show the first ${rows} only` : `Show ${rest} more`);
+    const rest = latest.length - FOLDED_ROWS;
+    update(open ? latest : latest.slice(0, FOLDED_ROWS));
+    setText(more, open ? `Show the first ${FOLDED_ROWS} only` : `Show ${rest} more`);
     setAttribute(more, 'aria-expanded', String(open));
     show(place, rest > 0);
   };

@@ -92,16 +92,17 @@ export function oneOf<const T extends readonly [string, ...string[]]>(words: T) 
 }
 
 /** The maximum length of a list that has no pages. */
-export const longestList = wholeNumber('a whole number from 1', 1, Number.MAX_SAFE_INTEGER);
+export const longestList = wholeNumber('a whole number from 1', 1);
 
 const PAGE = `a whole number from 1; a page has ${LIMITS.LIST_MAX} at most`;
 
 /** The length of a page. Existing callers ask for more than there may be: the Link header leads on. */
-export const limit = wholeNumber(PAGE, 1, Number.MAX_SAFE_INTEGER)
+export const limit = wholeNumber(PAGE, 1)
   .transform((value) => Math.min(value, LIMITS.LIST_MAX))
   .meta({ type: 'integer', minimum: 1, description: PAGE });
 
-export function wholeNumber(what: string, minimum: number, maximum: number) {
+export function wholeNumber(what: string, minimum: number) {
+  const maximum = Number.MAX_SAFE_INTEGER;
   const error = expected(what);
   return z
     .string({ error })

@@ -20,7 +20,7 @@ export const operationsQuery = z.object({
     }),
   since: moment.optional(),
   limit: limit.optional(),
-  cursor: wholeNumber('the cursor of a Link header', 1, Number.MAX_SAFE_INTEGER).optional(),
+  cursor: wholeNumber('the cursor of a Link header', 1).optional(),
 });
 
 /** Of what is stored, not of what may be asked for. */
@@ -86,5 +86,5 @@ export const journalEntrySchema = named('JournalEntry', {
 export type JournalEntryReply = z.infer<typeof journalEntrySchema>;
 
 export const eventsQuery = z.object({
-  last_event_id: wholeNumber('the id of an event', 0, Number.MAX_SAFE_INTEGER).optional(),
+  last_event_id: wholeNumber('the id of an event', 0).optional(),
 });

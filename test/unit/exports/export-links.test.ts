@@ -73,6 +73,7 @@ describe('the link of an export', () => {
       [`plugs/7.vdb.${NAME}`, 'dev/vdb'],
     ]);
     expect([await links.isRight(target()), await links.read(NAME)]).toEqual([true, disk('vdb')]);
+    expect(await links.plug(NAME), 'also another process knows for which plug it was made').toBe(7);
     expect(await links.isRight(target({ diskseq: 9 }))).toBe(false);
     expect(await links.isRight(target({ diskseq: null }))).toBe(false);
     // Whoever saw the disk leave has removed it.
