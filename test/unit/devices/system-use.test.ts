@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import type { Device } from '~/server/devices/device';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import { findRootDisks } from '~/server/devices/sysfs/root-disk';
@@ -105,6 +106,34 @@ describe('what cannot be looked at is no proof', () => {
   it.each(['etc/fstab', 'proc/swaps', 'etc/crypttab'])('%s is a folder', async (path) => {
     mkdirSync(join(tree.root, path), { recursive: true });
     expect(await users()).toEqual([{ kind: 'unknown', detail: expect.stringContaining('EISDIR') }]);
+  });
+
+  it.each([
+    ['the mount namespace of a process', 'proc/40/ns/mnt', 'mounts of 1 process(es) cannot be seen: '],
+    ['the mounts of another namespace', 'proc/40/mountinfo', 'mounts of 1 process(es) cannot be seen: '],
+    ['the open files of a process', 'proc/40/fd', 'open files of 1 process(es) cannot be seen: '],
+    ['its threads, where the first one shows none', 'proc/40/task', 'open files of 1 process(es)'],
+    ['the memory of a process', 'proc/40/maps', 'open files of 1 process(es) cannot be seen: '],
+    ['what is stacked on the disk', 'sys/vdb/holders', 'ELOOP'],
+    ['what is stacked on a partition', 'sys/vdb/vdb1/holders', 'ELOOP'],
+    ['the file systems of btrfs', 'fs/btrfs', 'ELOOP'],
+    ['the units that mount', 'etc/systemd/system', 'ELOOP'],
+    ['the devices file of LVM', 'etc/lvm/devices/system.devices', 'ELOOP'],
+    ['the list of own disks', 'etc/volume-daemon/own-disks', 'ELOOP'],
+  ])('%s', async (_what, path, told) => {
+    tree.write('proc/40/comm', 'closed\n');
+    if (path !== 'proc/40/ns/mnt') tree.write('proc/40/ns/mnt', '');
+    tree.link(path, join(tree.root, path));
+    expect(await users()).toEqual([{ kind: 'unknown', detail: expect.stringContaining(told) }]);
+  });
+
+  it('a table that is longer than what is read of it', async () => {
+    tree.write('etc/fstab', '#'.repeat(LIMITS.PROC_FILE_BYTES));
+    expect(await users()).toEqual([]);
+    tree.write('etc/fstab', '#'.repeat(LIMITS.PROC_FILE_BYTES + 1));
+    expect(await users()).toEqual([
+      { kind: 'unknown', detail: expect.stringContaining('too long to be read') },
+    ]);
   });
 
   it('no node', async () => {
