@@ -10,12 +10,13 @@ export function signature(parameters: Parameters, secretKey: string): string {
   return signed(encodedValues(parameters), secretKey);
 }
 
-export function stringToSign(parameters: Parameters): string {
-  return textOf(encodedValues(parameters));
-}
-
 function signed(values: readonly EncodedValue[], secretKey: string): string {
-  return createHmac('sha1', secretKey).update(textOf(values)).digest('base64');
+  const text = [...values]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&')
+    .toLowerCase();
+  return createHmac('sha1', secretKey).update(text).digest('base64');
 }
 
 /** A raw name, and its value as it goes into the form and into the text that is signed. */
@@ -23,14 +24,6 @@ type EncodedValue = readonly [name: string, value: string];
 
 function encodedValues(parameters: Parameters): EncodedValue[] {
   return Object.entries(parameters).map(([name, value]) => [name, encode(value)]);
-}
-
-function textOf(values: readonly EncodedValue[]): string {
-  return [...values]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name}=${value}`)
-    .join('&')
-    .toLowerCase();
 }
 
 const PLAIN = /^[\w.*-]*$/;
