@@ -61,14 +61,3 @@ export function createInventoryStore(folder: string): InventoryStore {
     },
   };
 }
-
-/** Keeps nothing beyond the process: for tests, the simulation and hosts without a state folder. */
-export function createMemoryInventory(initial: DeviceSnapshot | null = null): InventoryStore {
-  let kept = initial;
-  return {
-    load: async () => kept,
-    save: async (snapshot) => {
-      kept = snapshot;
-    },
-  };
-}

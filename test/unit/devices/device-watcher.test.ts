@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { LIMITS } from '~/server/core/limits';
 import type { LogFields, Logger } from '~/server/core/log/logger';
 import type { Device, DeviceEvent, DeviceSnapshot, Guest } from '~/server/devices/device';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
-import { createMemoryInventory, type InventoryStore } from '~/server/devices/inventory-store';
+import type { InventoryStore } from '~/server/devices/inventory-store';
 import { unknown } from '~/server/model/evidence';
 import { warningsOf } from '~/test/support/warnings';
 import { ManualClock, settle } from './manual-clock';

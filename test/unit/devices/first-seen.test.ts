@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryGuest } from '~/lab/guest/memory-guest';
+import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import { correlate, rootDevices } from '~/server/devices/correlation';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
-import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { countingRandom } from '../simulator/world';
 import { ManualClock } from './manual-clock';
 import { GIB, VOLUME } from './worlds';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '~/lab/cloudstack/faults';
+import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
-import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { explainCorrelation } from '~/server/diagnostics/correlation';
 import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { latenciesFrom } from '~/lab/cloudstack/latency';
+import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { LIMITS } from '~/server/core/limits';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
-import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { explainCorrelation } from '~/server/diagnostics/correlation';
 import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 

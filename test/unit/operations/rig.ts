@@ -3,12 +3,12 @@ import { ModelCloud } from '~/lab/cloudstack/model-cloud';
 import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
 import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
+import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
 import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { compose, type Domain } from '~/server/daemon/compose';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
-import { createMemoryInventory } from '~/server/devices/inventory-store';
 import { expectedSerial } from '~/server/devices/serial';
 import { absent } from '~/server/model/evidence';
 import {
