@@ -95,7 +95,7 @@ async function disk(side: Side, index: number, size = MIB): Promise<ExportTarget
   const devicePath = join(side.devDir, `vd${index}`);
   await writeFile(devicePath, '');
   await truncate(devicePath, size);
-  return { name: exportName(volumeId), volumeId, devicePath, size, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size, dev: null, diskseq: null };
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

@@ -218,7 +218,7 @@ export class ExportLinks {
    * a real machine a block device of that number; only a laboratory has files. Returns what tells the node
    * from every other one (`nodeKey`). Throws DEVICE_IDENTITY_MISMATCH.
    */
-  async verify({ devicePath, dev, diskseq = null }: Disk): Promise<string> {
+  async verify({ devicePath, dev, diskseq }: Disk): Promise<string> {
     if (!this.isDevicePath(devicePath))
       throw notTheDevice(devicePath, `it is not directly inside ${this.places.devDir}`);
     // lstat: a node that is itself a link could be turned round after this check.
@@ -255,7 +255,7 @@ export class ExportLinks {
    * The link between export and disk, of which there is one for each plug of a disk; null:
    * plugs are not numbered.
    */
-  private plugOf({ name, devicePath, diskseq = null }: ExportTarget): string | null {
+  private plugOf({ name, devicePath, diskseq }: ExportTarget): string | null {
     return diskseq === null ? null : join(this.plugs, `${diskseq}.${basename(devicePath)}.${name}`);
   }
 

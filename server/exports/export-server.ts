@@ -16,8 +16,8 @@ export interface ExportTarget {
   readonly size: number;
   /** `major:minor` the device node must have, null in a lab with files. */
   readonly dev: string | null;
-  /** Which plug of the disk was verified; absent or null where the kernel does not count plugs. */
-  readonly diskseq?: number | null;
+  /** Which plug of the disk was verified; null where the kernel does not count plugs. */
+  readonly diskseq: number | null;
   /** Nobody can write through this export. Default: false. */
   readonly readOnly?: boolean;
 }

@@ -96,10 +96,8 @@ function requireDisk(
   { devices }: Pick<DeviceSnapshot, 'devices'>,
 ): Device {
   const device = devices.find(({ path }) => path === devicePath);
-  const isNumbered = device?.diskseq != null;
-  const isSame = isNumbered
-    ? diskseq === undefined || device.diskseq === diskseq
-    : device !== undefined && serialNames(volumeId, device.serial);
+  const isSame =
+    device?.diskseq == null ? serialNames(volumeId, device?.serial ?? null) : device.diskseq === diskseq;
   if (device && isSame) return device;
   throw new DaemonError(
     'DEVICE_IDENTITY_MISMATCH',

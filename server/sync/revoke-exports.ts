@@ -80,7 +80,7 @@ async function closeWrongLinks(
 function isStill(device: Device, { volumeId, plug, published }: ConfiguredExport): boolean {
   if (device.serial !== null) return serialNames(volumeId, device.serial);
   if (plug !== null) return device.diskseq === plug;
-  if (published?.diskseq === undefined) return true;
+  if (published === null) return true;
   return published.diskseq !== null && device.diskseq === published.diskseq;
 }
 

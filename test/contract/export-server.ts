@@ -91,7 +91,7 @@ export function exportServerContract(start: (options: ExportLabOptions) => Promi
 
   function target(index: number, devicePath: string, size = 4 * MIB): ExportTarget {
     const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
-    return { name: exportName(volumeId), volumeId, devicePath, size, dev: null };
+    return { name: exportName(volumeId), volumeId, devicePath, size, dev: null, diskseq: null };
   }
 
   const firstByte = (name: string) => lab.client.firstByte(name);

@@ -150,7 +150,14 @@ export class ChangeSetRun {
 
   private target(volume: Volume): ExportTarget {
     const { name, volumeId, size, letter } = volume;
-    return { name, volumeId, devicePath: join(this.options.devDir, letter ?? ''), size, dev: null };
+    return {
+      name,
+      volumeId,
+      devicePath: join(this.options.devDir, letter ?? ''),
+      size,
+      dev: null,
+      diskseq: null,
+    };
   }
 
   private async check(): Promise<void> {

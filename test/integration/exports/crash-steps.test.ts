@@ -42,7 +42,7 @@ async function disk(index: number, letter: string): Promise<Disk> {
   await writeFile(file, Buffer.alloc(SIZE, index));
   const devicePath = join(devDir, letter);
   return {
-    target: { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null },
+    target: { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null },
     file,
     fill: index,
   };

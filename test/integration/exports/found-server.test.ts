@@ -60,7 +60,7 @@ function create(backend: 'auto' | 'nbdkit'): ExportServer {
 async function plug(): Promise<ExportTarget> {
   const devicePath = join(devDir, 'vdb');
   await writeFile(devicePath, Buffer.alloc(4 * MIB, 0x11));
-  return { name: exportName(VOLUME), volumeId: VOLUME, devicePath, size: 4 * MIB, dev: null };
+  return { name: exportName(VOLUME), volumeId: VOLUME, devicePath, size: 4 * MIB, dev: null, diskseq: null };
 }
 
 describe('an nbd-server that was here before the package', () => {

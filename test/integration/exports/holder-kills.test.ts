@@ -81,7 +81,7 @@ async function disks(devDir: string): Promise<ExportTarget[]> {
     const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
     const devicePath = join(devDir, `vd${'bcdefghi'[index]}`);
     await writeFile(devicePath, Buffer.alloc(SIZE, index));
-    all.push({ name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null });
+    all.push({ name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null });
   }
   return all;
 }

@@ -29,7 +29,7 @@ async function start(kind: (typeof BACKENDS)[number]): Promise<ExportTarget> {
   const volumeId = '00000000-0000-4000-8000-000000000001';
   const devicePath = join(devDir, 'vdb');
   await writeFile(devicePath, Buffer.alloc(SIZE, 1));
-  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

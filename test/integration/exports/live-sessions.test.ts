@@ -35,7 +35,7 @@ async function disk(index: number, letter: string): Promise<ExportTarget> {
   const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
   const devicePath = join(devDir, letter);
   await writeFile(devicePath, Buffer.alloc(SIZE, index));
-  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -60,7 +60,7 @@ async function plug(letter: string, fill: number, size = 4 * MIB): Promise<strin
 
 function target(index: number, devicePath: string, size = 4 * MIB): ExportTarget {
   const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
-  return { name: exportName(volumeId), volumeId, devicePath, size, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size, dev: null, diskseq: null };
 }
 
 const uri = (name: string) => `nbd://127.0.0.1:${nbd.port}/${name}`;

@@ -46,7 +46,7 @@ async function disk(): Promise<ExportTarget> {
   const volumeId = '00000000-0000-4000-8000-000000000001';
   const devicePath = join(devDir, 'vdb');
   await writeFile(devicePath, Buffer.alloc(SIZE, 1));
-  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 }
 
 describe('nbdkit while the daemon runs', () => {

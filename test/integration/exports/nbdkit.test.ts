@@ -58,7 +58,7 @@ async function disk(index: number): Promise<ExportTarget> {
   const volumeId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
   const devicePath = join(devDir, `vd${'bcd'[index]}`);
   await writeFile(devicePath, Buffer.alloc(SIZE, index + 1));
-  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 }
 
 const open = ({ name }: ExportTarget) => LiveClient.open(nbdkit.port, name);

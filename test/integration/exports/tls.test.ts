@@ -30,7 +30,7 @@ beforeEach(async () => {
   const volumeId = '00000000-0000-4000-8000-000000000001';
   const devicePath = join(dir, 'dev', 'vdb');
   await writeFile(devicePath, Buffer.alloc(SIZE, 0x5a));
-  target = { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null };
+  target = { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 });
 afterEach(async () => {
   await nbdkit.stop();

@@ -13,7 +13,14 @@ import { exportName } from '~/server/model/export-name';
 const VOLUME = '11111111-2222-4333-8444-555555555555';
 const NAME = exportName(VOLUME);
 const NODE = '5 1234';
-const target: ExportTarget = { name: NAME, volumeId: VOLUME, devicePath: '/dev/vdb', size: 4096, dev: null };
+const target: ExportTarget = {
+  name: NAME,
+  volumeId: VOLUME,
+  devicePath: '/dev/vdb',
+  size: 4096,
+  dev: null,
+  diskseq: null,
+};
 const answer = { ok: true, size: 4096, readOnly: false, flush: true, fua: true, ms: 1 } as const;
 
 it.each<[string, ProbeResult, string | null]>([
