@@ -47,7 +47,8 @@ describe.each([
     const pending = { ...(disk ?? expect.unreachable()), serial: null, serialState: 'pending' as const };
     guest = { ...guest, bootId: 'the next', devices: [pending] };
     await expect(ask()).rejects.toMatchObject({ code: 'DEVICES_UNREADABLE' });
-    guest = { ...guest, devices: [{ ...pending, serial: 'another', serialState: 'read' }] };
+    const besides = { ...pending, name: 'vdc', path: '/dev/vdc' };
+    guest = { ...guest, devices: [{ ...pending, serial: 'another', serialState: 'read' }, besides] };
     const told = await ask().catch((error: unknown) => error);
     expect(told).toEqual(
       told instanceof DaemonError

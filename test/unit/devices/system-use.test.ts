@@ -77,6 +77,7 @@ describe('what a mount does not show', () => {
   it('a further disk of a mounted btrfs is used', async () => {
     tree.write('fs/btrfs/1111-2222/label', 'pool\n');
     tree.write('fs/btrfs/1111-2222/devices/vda1', '');
+    expect(await users(), 'it has other disks only').toEqual([]);
     tree.write('fs/btrfs/1111-2222/devices/vdb', '');
     expect(await users()).toEqual([{ kind: 'holder', detail: 'btrfs pool' }]);
   });
