@@ -233,6 +233,20 @@ describe('somebody publishes or withdraws an export', () => {
     expect(a.exports.changes).toEqual([]);
   });
 
+  it('not of a disk that leaves while CloudStack is asked, whoever gets its letter', async () => {
+    const uncertain = {
+      code: 'DEVICE_IDENTITY_MISMATCH',
+      message: expect.stringContaining('is not certain'),
+    };
+    meanwhile = () => a.guest.unplug(OURS);
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(uncertain);
+    meanwhile = async () => {
+      await a.plug('30000000-0000-4000-8000-000000000003');
+    };
+    await expect(service.publish(OURS, {})).rejects.toMatchObject(uncertain);
+    expect(a.exports.changes).toEqual([]);
+  });
+
   it('a second time: there is none any more, and nothing is written about it', async () => {
     expect(await service.withdraw(OURS, { force: false })).toEqual({ existed: true });
     const before = await a.ledger.readExport(OURS);
