@@ -122,7 +122,11 @@ describe('an export', () => {
   ])('%s', async (_what, before, probe, stays) => {
     wasThere = before;
     found = probe;
-    await expect(server.publish(wanted())).rejects.toThrow(NAME);
+    const code = probe.ok && probe.nodes ? 'DEVICE_IDENTITY_MISMATCH' : 'EXPORT_SERVER_UNHEALTHY';
+    await expect(server.publish(wanted())).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(NAME),
+    });
     expect(await targets()).toEqual(stays ? [join(dir, 'dev/vdb')] : []);
   });
 
@@ -133,6 +137,24 @@ describe('an export', () => {
     };
     await expect(server.publish(wanted())).rejects.toThrow('was withdrawn while it was being published');
     await withdrawn;
+    expect(await targets()).toEqual([]);
+  });
+
+  it('that is published for another disk meanwhile stays when the first publish ends', async () => {
+    let other = Promise.resolve();
+    meanwhile = () => {
+      meanwhile = () => {};
+      other = server.publish(wanted('vdc'));
+    };
+    await expect(server.publish(wanted())).rejects.toThrow('while it was being published');
+    await other;
+    expect(await targets()).toEqual([join(dir, 'dev/vdc')]);
+  });
+
+  it('has the name of its volume, or is none', async () => {
+    await expect(server.publish({ ...wanted(), name: 'scratch' })).rejects.toThrow(
+      'is not the name of an export',
+    );
     expect(await targets()).toEqual([]);
   });
 
