@@ -44,7 +44,7 @@ function isRemote(mount: Mount): boolean {
 export function remotePaths(mounts: readonly Mount[]): (path: string) => boolean {
   const targets = (of: readonly Mount[]) => [...new Set(of.map(({ target }) => target))];
   const remote = targets(mounts.filter(isRemote));
-  const local = targets(mounts.filter((mount) => !isRemote(mount)));
+  const all = targets(mounts);
   const innermost = (among: readonly string[], path: string) =>
     among.reduce(
       (longest, target) => (isBelow(path, target) ? Math.max(longest, target.length) : longest),
@@ -52,7 +52,7 @@ export function remotePaths(mounts: readonly Mount[]): (path: string) => boolean
     );
   return (path) => {
     const around = innermost(remote, path);
-    return around > 0 && innermost(local, path) <= around;
+    return around > 0 && innermost(all, path) === around;
   };
 }
 
