@@ -113,9 +113,6 @@ function applyOne(store: MemoryStore, draft: Draft, effect: MappingEffect, at: n
       if (record) draft.exports.set(effect.volumeId, { ...record, status: effect.status, updatedAt: at });
       return;
     }
-    case 'delete-export':
-      draft.exports.delete(effect.volumeId);
-      return;
     default:
       effect satisfies never;
   }

@@ -93,5 +93,4 @@ export type MappingEffect =
   | { readonly kind: 'delete-mapping'; readonly volumeId: string; readonly vmId: string }
   /** MAPPING_NOT_FOUND when the volume has no mapping (it may have been deleted by another program). */
   | { readonly kind: 'put-export'; readonly record: NewExport }
-  | { readonly kind: 'set-export-status'; readonly volumeId: string; readonly status: ExportStatus }
-  | { readonly kind: 'delete-export'; readonly volumeId: string };
+  | { readonly kind: 'set-export-status'; readonly volumeId: string; readonly status: ExportStatus };

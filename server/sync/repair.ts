@@ -60,13 +60,11 @@ export function reported(
  * Exports that lead to a wrong disk are withdrawn all the same.
  */
 export function spareRows(repair: Repair): Repair {
-  const steps = repair.steps.filter((step) => step.kind !== 'rows' || !step.effects.some(deletes));
+  const steps = repair.steps.filter(
+    (step) => step.kind !== 'rows' || !step.effects.some(({ kind }) => kind === 'delete-mapping'),
+  );
   if (steps.length === repair.steps.length) return repair;
   const remedy =
     'the row is of the daemon before this one, so nothing is deleted before somebody has seen it: volumectl adopt --plan shows it; the next sync repairs it';
   return { drift: { ...repair.drift, remedy }, steps, mends: false };
-}
-
-function deletes({ kind }: MappingEffect): boolean {
-  return kind === 'delete-mapping' || kind === 'delete-export';
 }

@@ -37,8 +37,6 @@ export function effectStatements(
       return putExport(db, effect.record, at, parts);
     case 'set-export-status':
       return [setExportStatus(db, effect.volumeId, effect.status, at)];
-    case 'delete-export':
-      return [ourExport(db, effect.volumeId)];
     default:
       return effect satisfies never;
   }
@@ -57,13 +55,9 @@ function setExportStatus(
     .compile();
 }
 
-/** Deletes ours; other programs may have rows of the same volume. */
-function ourExport(db: Kysely<Tables>, volumeId: string): CompiledQuery {
-  return db.deleteFrom('nbd_exports').where('export_name', '=', exportNameOf(volumeId)).compile();
-}
-
 /**
- * The export and the hub's row go first, while the mapping still says whether it is the one that is meant.
+ * The export and the hub's row go first, while the mapping still says whether it is the one that is meant. Of
+ * the volume's exports only ours: other programs may have rows of it.
  */
 function deleteMapping(
   db: Kysely<Tables>,

@@ -211,11 +211,9 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
         metadata: { vm_name: 'web', job: '7' },
         createdAt: first?.createdAt,
       });
-      await repair({ kind: 'delete-export', volumeId: A });
-      expect(await ledger.listExports()).toEqual([]);
     });
 
-    it('changes and deletes the export of the volume that is named, and no other one', async () => {
+    it('changes the export of the volume that is named, and no other one; it goes with its mapping', async () => {
       await repair({ kind: 'put-mapping', mapping: mapping(A) }, exportOf(A));
       await repair({ kind: 'put-mapping', mapping: mapping(B, { devicePath: '/dev/vdc' }) }, exportOf(B));
       await repair({ kind: 'set-export-status', volumeId: A, status: 'pending' });
@@ -230,7 +228,7 @@ export function describeMappingsAndExports(suite: LedgerSuite): void {
         [A, 'pending'],
         [B, 'active'],
       ]);
-      await repair({ kind: 'delete-export', volumeId: A });
+      await repair({ kind: 'delete-mapping', volumeId: A, vmId: APPLIANCE });
       expect(await statuses()).toEqual([[B, 'active']]);
     });
 
