@@ -78,12 +78,15 @@ const byName = (name: string) => (snapshot: DeviceSnapshot) =>
   snapshot.devices.find((device) => device.name === name) ?? null;
 
 describe('the first look', () => {
-  it('of a daemon without an inventory makes no events', async () => {
-    const { guest, watcher, events } = setUp();
+  it('of a daemon without an inventory makes no events, and is the inventory of the next one', async () => {
+    const { guest, watcher, events, inventory } = setUp();
     guest.devices = [disk()];
     await watcher.start();
     expect(events).toEqual([]);
     expect(watcher.snapshot()).toMatchObject({ scanned: true, bootId: BOOT, devices: [{ name: 'vdb' }] });
+    const next = setUp(inventory);
+    await next.watcher.start();
+    expect(next.events).toEqual(['removed vdb#7']);
   });
 
   it('tells what changed while the daemon was away', async () => {
