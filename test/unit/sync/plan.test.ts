@@ -799,18 +799,29 @@ describe('letters that are reassigned', () => {
     configured: null,
   });
 
-  it('two volumes that swap letters displace each other by name', () => {
-    const displaced = plan(swapped).flatMap(({ drift, steps: list }) =>
+  const displaced = (o: Observation) =>
+    plan(o).flatMap(({ drift, steps: list }) =>
       list.flatMap((step) =>
         step.kind === 'rows'
           ? step.effects.map((effect) => [drift.volumeId, effect.kind === 'put-mapping' && effect.displaces])
           : [],
       ),
     );
-    expect(displaced).toEqual([
+
+  it('two volumes that swap letters displace each other by name', () => {
+    expect(displaced(swapped)).toEqual([
       [VOLUME, [SECOND]],
       [SECOND, [VOLUME]],
     ]);
+  });
+
+  it('the same letters on another appliance with the same database are nothing to them', () => {
+    const theirs = ['/dev/vdb', '/dev/vdc'].map((devicePath, index) =>
+      mapping({ volumeId: `cccccccc-0000-4000-8000-00000000000${index}`, vmId: OTHER_VM, devicePath }),
+    );
+    const busy = new Set(theirs.map(({ volumeId }) => volumeId));
+    const beside = { ...swapped, mappings: [...swapped.mappings, ...theirs], busy };
+    expect(displaced(beside)).toEqual(displaced(swapped));
   });
 
   it('a volume whose letter belongs to the row of a volume in flight waits for it', () => {
