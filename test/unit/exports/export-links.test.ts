@@ -5,6 +5,7 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -109,6 +110,12 @@ describe('the link of an export', () => {
     ]);
     expect([await links.isReadOnly(NAME), await links.read(NAME)]).toEqual([true, disk('vdc')]);
     expect(await links.names()).toEqual([NAME]);
+    await links.point(target());
+    expect(all().map(([name]) => name)).toEqual([`exports/${NAME}`, `plugs/7.vdb.${NAME}`]);
+    // Left behind by a crash: the way through which the export does not lead.
+    symlinkSync(disk('vdc'), at('plugs', `8.vdc.${NAME}`));
+    expect(await links.isRight(target({ devicePath: disk('vdc'), diskseq: 8 }))).toBe(false);
+    unlinkSync(at('plugs', `8.vdc.${NAME}`));
     await links.remove(NAME);
     expect([all(), await links.isReadOnly(NAME), await links.read(NAME)]).toEqual([[], false, null]);
     await links.remove(NAME);
@@ -240,4 +247,18 @@ describe('at the start', () => {
     expect(await links.sweep()).toEqual([NAME]);
     expect(all()).toEqual([]);
   });
+});
+
+it('on a real machine only a block device is a disk, and only the one of that number', async () => {
+  const real = new ExportLinks({ runDir: at(), devDir: '/dev', diskseq: () => null }, { apart: true });
+  const refusal = (name: string, dev: string | null) =>
+    real.verify({ devicePath: `/dev/${name}`, dev, diskseq: null }).then(
+      () => 'none',
+      (error: unknown) => String(error),
+    );
+  expect(await refusal('null', null)).toContain('it is not a block device');
+  const block = readdirSync('/dev').find((name) => statSync(`/dev/${name}`).isBlockDevice());
+  if (block === undefined) return;
+  expect(await refusal(block, null)).toBe('none');
+  expect(await refusal(block, '4095:1')).toContain('the device is 4095:1');
 });

@@ -31,6 +31,8 @@ describe('right before an export is changed it is asked who may', () => {
   let devices: Device[];
   let users: Holder[];
   let clock: ManualClock;
+  /** Disks that the tools of the system are to leave alone. */
+  let kept: string[];
   beforeEach(() => {
     isOwner = true;
     devices = [disk];
@@ -43,19 +45,23 @@ describe('right before an export is changed it is asked who may', () => {
       devDir: '/dev',
       disk: async () => ({ size: disk.size, key: 'the disk' }),
     });
-    exports = guardPublishing(new MemoryExports(server), {
-      clock,
-      tracing: noTracing,
-      watcher: { scan: async () => ({ bootId: 'boot', devices, scanned: true, at: 0 }) },
-      guest: {
-        holders: async () => {
-          meanwhile();
-          return new Map([[disk.path, users]]);
-        },
+    kept = [];
+    exports = guardPublishing(new MemoryExports(server), parts());
+  });
+
+  const parts = (): Parameters<typeof guardPublishing>[1] => ({
+    clock,
+    tracing: noTracing,
+    watcher: { scan: async () => ({ bootId: 'boot', devices, scanned: true, at: 0 }) },
+    guest: {
+      holders: async () => {
+        meanwhile();
+        return new Map([[disk.path, users]]);
       },
-      tenure: () => () => isOwner,
-      isTaken: (volumeId) => volumeId === VOLUME && isTaken,
-    });
+    },
+    tenure: () => () => isOwner,
+    isTaken: (volumeId) => volumeId === VOLUME && isTaken,
+    handsOff: { keep: ({ path }) => kept.push(path) },
   });
 
   it('the lease ends while it looks who uses the disk: nothing is published', async () => {
@@ -74,6 +80,30 @@ describe('right before an export is changed it is asked who may', () => {
     expect(server.served.size).toBe(0);
     server.served.set(target.name, { volumeId: VOLUME, path: '/dev/vdc', key: 'another', readOnly: false });
     await exports.withdraw(target.name);
+    expect(server.served.size).toBe(0);
+  });
+
+  it('the system uses the disk: nothing is published, and it is said who; clients of the export are no users', async () => {
+    const mount = { kind: 'mount', detail: '/data' } as const;
+    users = [mount, { kind: 'nbd-client', detail: 'pid 7 (nbdkit)' }];
+    await expect(exports.publish(target)).rejects.toMatchObject({
+      code: 'DEVICE_IN_USE',
+      message: expect.stringContaining('mount: /data'),
+      details: { holders: [mount] },
+    });
+    expect(server.served.size).toBe(0);
+    users = users.slice(1);
+    devices = [device({ name: 'vda', path: '/dev/vda', diskseq: 1 }), disk];
+    await exports.publish(target);
+    expect([server.served.size, kept]).toEqual([1, [disk.path]]);
+  });
+
+  it('nobody has looked at the users of this disk: that counts as use', async () => {
+    const guest = { holders: async () => new Map() };
+    const publishing = guardPublishing(new MemoryExports(server), { ...parts(), guest }).publish(target);
+    publishing.catch(() => {});
+    await clock.advance(2 * LIMITS.HOLDER_PASSES_MS);
+    await expect(publishing).rejects.toMatchObject({ code: 'DEVICE_IN_USE' });
     expect(server.served.size).toBe(0);
   });
 
