@@ -81,7 +81,7 @@ describe('the link of an export', () => {
     unlinkSync(at('plugs', `7.vdb.${NAME}`));
     expect(await links.isRight(target())).toBe(false);
     symlinkSync(disk('vdc'), at('plugs', `7.vdb.${NAME}`));
-    expect(await links.isRight(target())).toBe(false);
+    expect([await links.isRight(target()), await links.leadsTo(target())]).toEqual([false, false]);
   });
 
   it('leads to the disk itself where plugs are not numbered', async () => {
@@ -261,4 +261,9 @@ it('on a real machine only a block device is a disk, and only the one of that nu
   if (block === undefined) return;
   expect(await refusal(block, null)).toBe('none');
   expect(await refusal(block, '4095:1')).toContain('the device is 4095:1');
+});
+
+it('a link that cannot be removed is not said to be', async () => {
+  mkdirSync(at('exports', NAME), { recursive: true });
+  await expect(links.remove(NAME)).rejects.toMatchObject({ code: 'EXPORT_CONFIG_FAILED' });
 });

@@ -126,6 +126,11 @@ describe('the validation of an export', () => {
     ]);
   });
 
+  it('asks nothing of one that somebody has withdrawn', async () => {
+    await service.withdraw(OURS, { force: false });
+    expect(await service.validate()).toEqual([]);
+  });
+
   it('finds one that answers with another size, and one that does not answer', async () => {
     await a.guest.resize(OURS, GIB);
     expect(await service.validate()).toMatchObject([
