@@ -308,6 +308,24 @@ const TABLE: readonly [story: string, world: Partial<Observation>, kind: DriftKi
     'withdraw, delete-mapping, put-mapping n/a',
   ]),
   [
+    'CloudStack works on a volume whose disk has left: its export must lead to nothing meanwhile',
+    { volumes: [volume({ vmId: null, state: 'Attaching' })], guest: guest([]) },
+    'unhealthy-export',
+    'withdraw',
+  ],
+  [
+    'after a reboot the disk has the letter and the number that it had before',
+    { guest: guest([device()], 'another boot') },
+    'letter-moved',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
+    'a row that says missing, of a disk that is there',
+    { mappings: [mapping({ linuxState: 'missing' })] },
+    'letter-moved',
+    'put-mapping detected /dev/vdb, publish /dev/vdb',
+  ],
+  [
     'the guest kept the disk of a volume that is on another VM now, and is snapshotted there',
     { ...nothing, volumes: [volume({ vmId: OTHER_VM, state: 'Snapshotting' })], mappings: [remote()] },
     'ghost-disk',
@@ -745,6 +763,31 @@ describe('what is not known is not judged', () => {
       { volumes: [volume({ size: 6 * GIB, state: 'Resizing' })] },
     ],
     ['a detached volume', { ...nothing, ...detached, guest: guest([]) }],
+    [
+      'CloudStack works on a volume here that has no row yet',
+      { ...nothing, volumes: [volume({ state: 'Attaching' })] },
+    ],
+    [
+      'CloudStack works on a volume that has a row here, and its export leads to its disk',
+      { volumes: [volume({ vmId: null, state: 'Attaching' })] },
+    ],
+    [
+      'CloudStack works on a volume that has a row here, and a disk has not told its serial yet',
+      { volumes: [volume({ vmId: null, state: 'Attaching' })], guest: guest([unread]) },
+    ],
+    [
+      'CloudStack works on a volume that has a row for another VM',
+      {
+        ...nothing,
+        volumes: [volume({ vmId: null, state: 'Attaching' })],
+        mappings: [remote()],
+        guest: guest([]),
+      },
+    ],
+    [
+      'a disk of the system itself, which nobody has mapped',
+      { ...nothing, users: new Map([['/dev/vdb', [{ kind: 'own', detail: 'serial 0f3c' }]]]) },
+    ],
   ];
 
   it.each(SILENCES)('%s', (_story, world) => {
@@ -753,6 +796,19 @@ describe('what is not known is not judged', () => {
 
   it('while CloudStack is away, an absence that was proven before counts for nothing', () => {
     expect(plan(healthy({ volumes: null, absent: proven }))).toEqual([]);
+  });
+
+  it('while CloudStack is away, a moved disk that has become smaller keeps the size that fitted', () => {
+    const smaller = device({ name: 'vdc', size: 4 * GIB });
+    const o = healthy({ volumes: null, guest: guest([smaller]), configured: [] });
+    const sizes = plan(o).flatMap(({ steps: list }) =>
+      list.flatMap((step) =>
+        step.kind === 'rows'
+          ? step.effects.map((effect) => effect.kind === 'put-mapping' && effect.mapping.size)
+          : [step.kind],
+      ),
+    );
+    expect(sizes).toEqual([5 * GIB]);
   });
 
   it('an export that was withdrawn on purpose stays withdrawn when the letter moves', () => {

@@ -4,6 +4,7 @@ import { ClockSteps } from '~/server/core/clock-steps';
 import { LIMITS } from '~/server/core/limits';
 import type { Device } from '~/server/devices/device';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
+import type { OperationFilter } from '~/server/model/ledger';
 import type { ExportRecord, Operation } from '~/server/model/operation';
 import type { DriftKind } from '~/server/sync/drift';
 import { type Repair, type RepairStep, reported } from '~/server/sync/repair';
@@ -57,7 +58,7 @@ async function look(repair: Repair, now: Partial<Now>, steps = clockSteps) {
     },
     ledger: {
       // A completed delete is asked for by its type; here nobody has deleted anything.
-      listOperations: async ({ type }: { type?: string }) =>
+      listOperations: async ({ type }: OperationFilter) =>
         type === undefined && now.last ? [now.last as Operation] : [],
       readExport: async () => now.exportRow ?? null,
     },
@@ -137,7 +138,10 @@ describe('what a list said of a volume is looked at again by its id, and at the 
   });
 
   it.each<[what: string, now: Partial<Now>]>([
-    ['CloudStack is away', { volume: new CloudError('network', 'away') }],
+    [
+      'CloudStack is away',
+      { volume: new CloudError('no answer', { kind: 'network', outcome: 'not-started' }) },
+    ],
     ['it does not show the volume', { volume: unknown('not shown', 0, 'cloudstack') }],
     [
       'it denies the volume to a key that does not see this VM',
