@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
 import type { Owner } from '~/server/model/lease';
-import { judgeLease, LeaseWatch } from '~/server/model/lease';
+import { isOlderThan, judgeLease, LeaseWatch } from '~/server/model/lease';
 
 const { LEASE_MS, LEASE_HOLD_MS } = LIMITS;
 
@@ -78,3 +78,16 @@ describe('since when the row is what it is', () => {
     expect(watch.unchangedMs({ ...owner(null), epoch: 5 }, 95)).toBe(5);
   });
 });
+
+it.each([
+  ['the same', 4, 7, false],
+  ['a renewal earlier', 4, 6, true],
+  ['a renewal later', 4, 8, false],
+  ['an epoch earlier, whatever its renewals', 3, 9, true],
+  ['an epoch later, before its first renewal', 5, 0, false],
+])(
+  'the row is %s, epoch %i and renewal %i, against 4 and 7: from before what was written %o',
+  (_what, epoch, renewals, older) => {
+    expect(isOlderThan({ epoch, renewals }, { epoch: 4, renewals: 7 })).toBe(older);
+  },
+);

@@ -802,7 +802,7 @@ describe('what is not known is not judged', () => {
     const smaller = device({ name: 'vdc', size: 4 * GIB });
     const o = healthy({ volumes: null, guest: guest([smaller]), configured: [] });
     const sizes = plan(o).flatMap(({ steps: list }) =>
-      list.flatMap((step) =>
+      list.flatMap((step): (number | string | false)[] =>
         step.kind === 'rows'
           ? step.effects.map((effect) => effect.kind === 'put-mapping' && effect.mapping.size)
           : [step.kind],
