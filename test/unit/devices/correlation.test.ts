@@ -374,6 +374,8 @@ describe('a disk with the serial of the volume that did not come with this attac
     expect(told({ mappings: [own] })).toBe(false);
     expect(told({ mappings: [mappingTo(disk({ name: 'vdz', diskseq: 99 })), own] })).toBe(false);
     expect(told()).toBe(true);
+    const theirs = mappingTo(old, { serial: OTHER.replaceAll('-', '').slice(0, 20) });
+    expect(told({ mappings: [theirs] }), 'a row of another volume').toBe(true);
     for (const less of [{ devicePath: '/dev/vdz' }, { diskseq: 8 }, { diskseq: null }, { bootId: 'earlier' }])
       expect(told({ mappings: [{ ...own, ...less }] }), JSON.stringify(less)).toBe(true);
     const unnumbered = disk({ diskseq: null });
