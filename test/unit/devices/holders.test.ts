@@ -90,6 +90,8 @@ describe('a disk in use', () => {
   });
 
   it('is below a loop device, which shows neither as holder nor as descriptor', async () => {
+    tree.write('sys/loop3/loop/backing_file', '/var/lib/image.raw\n');
+    expect(await holders(), 'one that stands on something else').toEqual([]);
     tree.write('sys/loop3/loop/backing_file', `${join(tree.devDir, 'vdb')}\n`);
     expect(await holders()).toEqual([{ kind: 'holder', detail: 'loop3 on vdb' }]);
   });

@@ -51,6 +51,23 @@ describe('fstab, crypttab and LVM', () => {
     expect(await users()).toEqual([]);
   });
 
+  it.each([
+    ['the machine itself mounts another disk there', '1', []],
+    ['only a container mounts another disk there', '50', [{ kind: 'configured' }]],
+  ])('in a mount namespace of our own it counts that %s', async (_story, pid, expected) => {
+    tree.link('dev/disk/by-uuid/root', '../../vdb1');
+    tree.write('etc/fstab', 'UUID=root / ext4 defaults 0 1\n');
+    for (const [process, namespace] of [
+      ['self', 'ours'],
+      [pid, 'theirs'],
+    ] as const) {
+      tree.write(`namespaces/${namespace}`, '');
+      tree.link(`proc/${process}/ns/mnt`, join(tree.root, 'namespaces', namespace));
+    }
+    tree.write(`proc/${pid}/mountinfo`, line('253:1', at('vda1'), '/'));
+    expect(await users()).toMatchObject(expected);
+  });
+
   it('names others, nothing, or nonsense', async () => {
     tree.write(
       'etc/fstab',
