@@ -140,6 +140,24 @@ it('what began under a lease is told when that has passed, whoever has noticed b
   expect([isStill(), ownership.engine]).toEqual([false, null]);
 });
 
+it('a process that stood still for longer than its lease owns nothing, before any timer has told it', async () => {
+  const rig = await Rig.start();
+  const { ownership } = rig.domain;
+  const isStill = ownership.watchTenure();
+  const woken = rig.clock.monotonic() + LIMITS.LEASE_HOLD_MS;
+  Object.assign(rig.clock, { monotonic: () => woken });
+  expect([isStill(), ownership.engine, ownership.watchTenure()()]).toEqual([false, null, false]);
+});
+
+it('a daemon that stops gives its lease to the next one', async () => {
+  const rig = await Rig.start();
+  const { ownership } = rig.domain;
+  const before = ownership.engine?.epoch ?? expect.unreachable();
+  await ownership.stop();
+  expect(await rig.ledger.readOwner(before.applianceId)).toMatchObject({ epoch: before.number, lease: null });
+  expect(ownership.engine).toBeNull();
+});
+
 it('an owner whose lease could not be renewed says why at once, not that it is taking over', async () => {
   const rig = await Rig.start();
   const { ownership } = rig.domain;
