@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { processInstances } from '~/server/daemon/process-instance';
 
 const dirs: string[] = [];
@@ -51,7 +51,19 @@ describe('the process that owns', () => {
       expect(here.hasEnded(nothing)).toBe(false);
   });
 
+  it('is not known to have ended when it is somebody else’s, whom we may not ask', () => {
+    const here = processInstances(procOf('one-boot'));
+    const { mine } = processInstances(procOf('one-boot'), 1);
+    const kill = vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    const ended = here.hasEnded(mine);
+    kill.mockRestore();
+    expect(ended).toBe(false);
+  });
+
   it('proves nothing where the machine does not say which boot it is', () => {
+    expect(processInstances(procOf('')).mine).toBe('');
     const unknown = processInstances(join(tmpdir(), 'there-is-no-such-folder'));
     expect(unknown.mine).toBe('');
     expect(unknown.hasEnded('')).toBe(false);

@@ -107,6 +107,9 @@ describe('a reference to a volume', () => {
       code: 'VOLUME_NOT_VISIBLE',
       details: { volume_id: A2 },
     });
+    // Nor is one a candidate whose own id begins otherwise.
+    const alone = resolve('aaaaaaaa', { volumes: [cloudVolume(A)], hidden: [B] });
+    expect(await alone).toMatchObject({ volume: { id: A } });
   });
 
   it.each([

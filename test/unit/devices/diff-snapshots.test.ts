@@ -54,6 +54,24 @@ describe('two looks at the guest', () => {
       ['removed vdb#null', 'added vdb#null'],
     ],
     ['with diskseq a serial that is pending again (restart) is the same disk', [disk()], [disk(pending)], []],
+    [
+      'without diskseq a serial that is still pending is the same disk',
+      [disk({ diskseq: null, ...pending })],
+      [disk({ diskseq: null, ...pending })],
+      [],
+    ],
+    [
+      'without diskseq a serial that cannot be read any more is the same disk',
+      [disk({ diskseq: null })],
+      [mute({ diskseq: null, serialState: 'unreadable' })],
+      [],
+    ],
+    [
+      'without diskseq a disk that has no serial is not the one that had one',
+      [disk({ diskseq: null })],
+      [mute({ diskseq: null })],
+      ['removed vdb#null', 'added vdb#null'],
+    ],
   ];
   it.each(table)('%s', (_story, before, after, events) => {
     expect(changes(before, after)).toEqual(events);
@@ -65,5 +83,6 @@ describe('two looks at the guest', () => {
 
   it('an unknown boot is no reboot', () => {
     expect(changes([disk()], [disk()], [null, 'c'])).toEqual([]);
+    expect(changes([disk()], [disk()], ['b', null])).toEqual([]);
   });
 });
