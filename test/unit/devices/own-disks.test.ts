@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '~/server/core/limits';
 import { isOwnSerial, parseIdentity, parseOwnDisks } from '~/server/devices/own-disks';
 import { findHolders } from '~/server/devices/sysfs/holders';
 import { GuestTree } from './guest-tree';
@@ -53,9 +54,16 @@ describe('the list of own disks', () => {
     expect(problems[0]).not.toMatch(/[\u0000-\u001f]/);
   });
 
-  it('is bounded', () => {
-    expect(parseOwnDisks('serial x\n'.repeat(10_000)).disks).toHaveLength(256);
-    expect(parseOwnDisks('no\n'.repeat(10_000)).problems).toHaveLength(256);
+  it('is bounded, and says so', () => {
+    const lines = (count: number, line: string) => parseOwnDisks(`${line}\n`.repeat(count));
+    const most = lines(LIMITS.OWN_DISKS, 'serial a');
+    expect([most.disks.length, most.problems]).toEqual([LIMITS.OWN_DISKS, []]);
+    const more = lines(5000, 'serial a');
+    expect([more.disks.length, more.problems]).toEqual([
+      LIMITS.OWN_DISKS,
+      [`line ${LIMITS.OWN_DISKS + 1}: only ${LIMITS.OWN_DISKS} disks can be listed`],
+    ]);
+    expect(lines(5000, 'nonsense').problems).toHaveLength(LIMITS.OWN_DISKS);
   });
 
   it('a serial is compared without case and padding; the id of a volume names its serial', () => {
