@@ -210,6 +210,14 @@ describe('the disks that hold /', () => {
   it.each<[string, () => void, ReturnType<typeof roots>]>([
     ['a partition', () => mounts(line('253:1', '/dev/vda1', '/')), { disks: ['vda'], complete: true }],
     [
+      'a partition, and what the disk itself stands on cannot be read',
+      () => {
+        mounts(line('253:1', '/dev/vda1', '/'));
+        tree.link('sys/vda/slaves', join(tree.root, 'sys/vda/slaves'));
+      },
+      { disks: ['vda'], complete: false },
+    ],
+    [
       'a disk that is called vdb',
       () => mounts(line('253:16', '/dev/vdb', '/')),
       { disks: ['vdb'], complete: true },
