@@ -1,4 +1,5 @@
 import type { Mapping } from '../model/operation';
+import type { Drift, DriftKind } from './drift';
 import {
   judgeAttachment,
   judgeElsewhere,
@@ -48,6 +49,34 @@ export function plan(o: Observation): Repair[] {
   // An export that is about to be repaired is no orphan.
   const claimed = new Set(repairs.flatMap(({ steps }) => steps.flatMap(publishes)));
   return [...repairs, ...judgeOrphans(view, claimed)];
+}
+
+/** What the disks of this guest decide. */
+const OF_DISKS: ReadonlySet<DriftKind> = new Set([
+  'ghost-disk',
+  'phantom-attach',
+  'letter-moved',
+  'resized',
+  'size-mismatch',
+  'unmapped-volume',
+  'missing-export',
+  'unhealthy-export',
+  'used-by-system',
+]);
+
+/**
+ * Tells of a drift of an earlier run that is in no plan now whether that says nothing: its volume has an
+ * operation in flight, the guest does not tell which disk it has, or CloudStack is moving it. Pure.
+ */
+export function leftOpen(o: Observation): (drift: Pick<Drift, 'kind' | 'volumeId'>) => boolean {
+  const view = new View(o);
+  return ({ kind, volumeId }) => {
+    if (volumeId === null) return false;
+    if (o.busy.has(volumeId)) return true;
+    if (!OF_DISKS.has(kind)) return false;
+    const volume = view.volume(volumeId);
+    return view.deviceOf(volumeId) === 'unknown' || (typeof volume === 'object' && view.isMoving(volume));
+  };
 }
 
 function isLeftBehind({ otherAppliances }: Observation, mapping: Mapping | null): boolean {

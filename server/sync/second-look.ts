@@ -25,12 +25,13 @@ export interface SecondLookParts {
 }
 
 /**
- * stands: it is as it was observed. contradicted: it is not any more, or the next sync knows better. unknown:
- * it could not be looked at, and why.
+ * stands: it is as it was observed. contradicted: it is not any more. later: what was done with the volume a
+ * moment ago does not show yet, so the next sync judges it. unknown: it could not be looked at, and why.
  */
 type SecondLook =
   | { readonly kind: 'stands' }
   | { readonly kind: 'contradicted' }
+  | { readonly kind: 'later' }
   | { readonly kind: 'unknown'; readonly why: string };
 
 /**
@@ -48,12 +49,12 @@ export async function secondLook(
   const { volumeId } = drift;
   if (volumeId === null) return { kind: 'stands' };
   if (drift.kind === 'unhealthy-export' && (await isChanged(parts, volumeId, exports)))
-    return { kind: 'contradicted' };
+    return { kind: 'later' };
   if (!isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
-  if (last && !hasSettled(parts, last, applianceVmId)) return { kind: 'contradicted' };
+  if (last && !hasSettled(parts, last, applianceVmId)) return { kind: 'later' };
   if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
-    return { kind: 'contradicted' };
+    return { kind: 'later' };
   try {
     const shown = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
     const volume = await knowOwnDelete(parts.ledger, volumeId, shown);

@@ -8,7 +8,7 @@ import type { Drift, SyncReport } from './drift';
 import { isTransitional } from './drifts/state';
 import type { Observation } from './observation';
 import { type ObserveParts, observe } from './observe';
-import { plan } from './plan';
+import { leftOpen, plan } from './plan';
 import { type Repair, spareRows } from './repair';
 import { type SecondLookParts, secondLook } from './second-look';
 
@@ -27,8 +27,8 @@ interface ExaminedPlan {
   readonly skipped: ReadonlySet<string>;
   /** What could not be looked at again, as sentences. */
   readonly unavailable: readonly string[];
-  /** The drifts that are named by these sentences (`keyOf`). */
-  readonly unseen: ReadonlySet<string>;
+  /** Was this drift of an earlier run not judged by this one? */
+  readonly isUnseen: (drift: Drift) => boolean;
 }
 
 /** observe → plan → apply, one run at a time. */
@@ -79,7 +79,7 @@ export class SyncService {
       applianceVmId,
       this.stuck(),
     );
-    const { repairs, skipped, unavailable, unseen } = await this.examine(observation, sinceEntry, isShown);
+    const { repairs, skipped, unavailable, isUnseen } = await this.examine(observation, sinceEntry, isShown);
     const found = dryRun
       ? repairs.map(planned)
       : await applyAll(this.parts, { epoch, sinceEntry, observed: observation }, repairs);
@@ -96,7 +96,7 @@ export class SyncService {
       },
       judged: isComplete(observation),
       unavailable: [...observation.unavailable, ...unavailable],
-      drifts: [...found, ...this.notJudged(observation, found, unseen)],
+      drifts: [...found, ...this.notJudged(observation, found, isUnseen)],
       skippedVolumes: skipped.size,
     };
     if (!dryRun) this.keep(report, observation);
@@ -121,18 +121,22 @@ export class SyncService {
     const skipped = new Set([...observation.busy, ...observation.hidden.keys()]);
     const unavailable: string[] = [];
     const unseen = new Set<string>();
+    const later = new Set<string | null>();
     for (const repair of plan(observation)) {
       const { volumeId } = repair.drift;
       const again = (await isOvertaken(this.parts, repair, sinceEntry))
-        ? null
+        ? LATER
         : await secondLook(this.parts, repair, observation);
-      if (again?.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
+      if (again.kind === 'stands') repairs.push(isShown ? repair : spareRows(repair));
       else if (volumeId !== null) skipped.add(volumeId);
-      if (again?.kind !== 'unknown') continue;
+      if (again.kind === 'later') later.add(volumeId);
+      if (again.kind !== 'unknown') continue;
       unavailable.push(`volume ${volumeId ?? ''} could not be looked at again: ${again.why}`);
       unseen.add(keyOf(repair.drift));
     }
-    return { repairs, skipped, unavailable, unseen };
+    const isOpen = leftOpen(observation);
+    const isUnseen = (drift: Drift) => isOpen(drift) || later.has(drift.volumeId) || unseen.has(keyOf(drift));
+    return { repairs, skipped, unavailable, isUnseen };
   }
 
   private keep(report: SyncReport, observation: Observation): void {
@@ -153,16 +157,20 @@ export class SyncService {
   }
 
   /**
-   * Drifts that were known before and could not be checked this time: a view is missing, or the second look
-   * at one (`unseen`, by key) could not be made.
+   * Drifts that were known before and were not checked this time: a view is missing, what was seen leaves them
+   * open, or a second look at them could not be made or came too soon.
    */
-  private notJudged(observation: Observation, found: readonly Drift[], unseen: ReadonlySet<string>): Drift[] {
+  private notJudged(
+    observation: Observation,
+    found: readonly Drift[],
+    isUnseen: (drift: Drift) => boolean,
+  ): Drift[] {
     if (this.last === null) return [];
-    const isUnseen = isComplete(observation) ? (drift: Drift) => unseen.has(keyOf(drift)) : () => true;
+    const isKept = isComplete(observation) ? isUnseen : () => true;
     const again = new Set(found.map(keyOf));
     const since = this.last.judged ? this.last.finishedAt : null;
     return this.last.drifts
-      .filter((drift) => drift.action !== 'repaired' && !again.has(keyOf(drift)) && isUnseen(drift))
+      .filter((drift) => drift.action !== 'repaired' && !again.has(keyOf(drift)) && isKept(drift))
       .map((drift) => ({
         ...drift,
         notJudgedSince: drift.notJudgedSince ?? since ?? this.last?.finishedAt ?? null,
@@ -215,6 +223,8 @@ export class SyncService {
     });
   }
 }
+
+const LATER = { kind: 'later' } as const;
 
 /** What a dry run says of a repair. */
 export function planned({ drift, steps }: Repair): Drift {

@@ -75,7 +75,7 @@ function titleOf({ judged, unavailable, drifts }: SyncReply['report'], dryRun: b
 }
 
 function found(
-  { judged, unavailable, drifts }: SyncReply['report'],
+  { judged, unavailable, drifts, skipped_volumes }: SyncReply['report'],
   count: (action: string) => number,
   dryRun: boolean,
 ): string {
@@ -91,7 +91,9 @@ function found(
     failed ? `${failed} could not be repaired` : '',
   ].filter(Boolean);
   if (parts.length === 0)
-    return unavailable.length === 0 ? 'No drift: all four agree.' : 'No drift in what could be read.';
+    return unavailable.length === 0 && skipped_volumes === 0
+      ? 'No drift: all four agree.'
+      : 'No drift in what was compared.';
   return `${parts.join(', ')}.${dryRun ? ' Nothing has been changed.' : ''}`;
 }
 

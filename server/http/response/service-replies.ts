@@ -98,7 +98,7 @@ export function syncReply(report: SyncReport, now: number) {
   });
 }
 
-function summaryOf({ dryRun, judged, drifts, unavailable }: SyncReport): string {
+function summaryOf({ dryRun, judged, drifts, unavailable, skippedVolumes }: SyncReport): string {
   const what = dryRun ? 'Dry run of the synchronization' : 'Synchronization';
   const unread = unavailable.length === 0 ? '' : `; not judged: ${unavailable.join(', ')}`;
   if (!judged) {
@@ -113,5 +113,6 @@ function summaryOf({ dryRun, judged, drifts, unavailable }: SyncReport): string 
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${action}`);
   const found = drifts.length === 0 ? none : `${drifts.length} drift(s): ${counts.join(', ')}`;
-  return `${what} completed: ${found}${unread}`;
+  const skipped = skippedVolumes === 0 ? '' : `; ${skippedVolumes} volume(s) left alone`;
+  return `${what} completed: ${found}${skipped}${unread}`;
 }

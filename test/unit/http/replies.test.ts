@@ -116,6 +116,9 @@ it('the message of a sync names what was found and what could not be checked', (
   expect(syncReply({ ...syncReport(true, 'x'), drifts: [] }, 0).message).toBe(
     'Dry run of the synchronization completed: no drift',
   );
+  expect(syncReply({ ...syncReport(true, 'x'), drifts: [], skippedVolumes: 2 }, 0).message).toBe(
+    'Dry run of the synchronization completed: no drift; 2 volume(s) left alone',
+  );
 });
 
 it('a sync that could not look never says "no drift"', () => {

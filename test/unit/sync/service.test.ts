@@ -360,6 +360,53 @@ describe('a view that is away', () => {
     expect(appliance.sync.lastFailure).toBeNull();
   });
 
+  it.each<[string, (appliance: MemoryAppliance, id: string) => Promise<unknown>]>([
+    ['an operation on its volume is in flight', (appliance, id) => appliance.begin(id)],
+    ['one has just ended', (appliance, id) => appliance.attachedOnce(id)],
+    [
+      'CloudStack is moving its volume',
+      async (appliance, id) => {
+        appliance.model.inventory.volume('', '', id).state = 'Migrating';
+      },
+    ],
+    [
+      'the guest does not tell which disk it has',
+      async (appliance, id) => {
+        await appliance.guest.unplug(id);
+        const { look } = appliance.guest;
+        await appliance.plug(appliance.addVolume({ vmId: appliance.vmId }).id);
+        appliance.guest.look = async () => {
+          const shown = await look.call(appliance.guest);
+          const silent = { serial: null, serialState: 'unreadable' as const };
+          return { ...shown, devices: shown.devices.map((device) => ({ ...device, ...silent })) };
+        };
+      },
+    ],
+  ])('a drift that is known stays known, with since when, while %s', async (_why, change) => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    Object.assign(appliance.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
+    await appliance.clock.advance(60_000);
+    const first = await run(appliance);
+    expect(told(first)).toEqual(['ghost-disk reported']);
+    await appliance.clock.advance(60_000);
+    await change(appliance, id);
+    const report = await run(appliance);
+    expect(report.judged).toBe(true);
+    expect(report.drifts).toEqual([{ ...first.drifts[0], notJudgedSince: first.finishedAt }]);
+  });
+
+  it('a volume that was left alone is judged anew when nothing is done with it any more', async () => {
+    const { appliance, id } = await withUnmapped();
+    await run(appliance);
+    Object.assign(appliance.model.inventory.volume('', '', id), { vmId: null, deviceId: null });
+    await appliance.clock.advance(60_000);
+    await run(appliance);
+    await appliance.guest.unplug(id);
+    await appliance.attachedOnce(id);
+    expect(told(await run(appliance))).toEqual([]);
+  });
+
   it('a dry run is no sync: it changes nothing of what is known', async () => {
     const { appliance } = await withUnmapped();
     await run(appliance, true);
