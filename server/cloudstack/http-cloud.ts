@@ -119,11 +119,18 @@ export class HttpCloud implements Cloud {
     const { clock } = this.parts;
     const known = this.limits.get(vmId);
     if (known && clock.monotonic() < known.until) return known.limit;
-    const limit = await this.askForLimit(vmId).catch((error: unknown) =>
-      unknown(messageOf(error), clock.now(), 'cloudstack'),
-    );
-    this.limits.set(vmId, { limit, until: clock.monotonic() + LIMITS.DISK_LIMIT_CACHE_MS });
-    return limit;
+    const remember = (limit: Evidence<number>) => {
+      this.limits.set(vmId, { limit, until: clock.monotonic() + LIMITS.DISK_LIMIT_CACHE_MS });
+      return limit;
+    };
+    try {
+      return remember(await this.askForLimit(vmId));
+    } catch (error) {
+      const limit = unknown(messageOf(error), clock.now(), 'cloudstack');
+      // A 401 is also what a user gets, who may never ask.
+      const passes = error instanceof CloudError && error.transient && error.kind !== 'authentication';
+      return passes ? limit : remember(limit);
+    }
   }
 
   /**

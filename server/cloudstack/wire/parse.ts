@@ -202,11 +202,13 @@ export function content<T>(command: string, schema: z.ZodType<T>, body: unknown)
   throw badAnswer(command, 200, `unexpected content: ${cleanText(z.prettifyError(result.error))}`);
 }
 
-/** One for each version of a hypervisor. */
+/** One for each version of a hypervisor. To CloudStack 0 says as little as no limit: it takes its default. */
 export const HYPERVISOR: ListItem<{ readonly limit: number | null }> = {
   command: 'listHypervisorCapabilities',
   key: 'hypervisorCapabilities',
-  schema: z.object({ maxdatavolumeslimit: whole }).transform(({ maxdatavolumeslimit: limit }) => ({ limit })),
+  schema: z.object({ maxdatavolumeslimit: whole }).transform(({ maxdatavolumeslimit }) => ({
+    limit: maxdatavolumeslimit || null,
+  })),
 };
 
 export const capabilities = z

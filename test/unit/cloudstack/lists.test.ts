@@ -68,6 +68,42 @@ describe('lists', () => {
     expect(await canned.client.cloud.dataDiskLimit(VM)).toMatchObject({ kind: 'unknown' });
   });
 
+  describe('how many disks a VM may have', () => {
+    const hypervisors = (...limits: readonly (number | undefined)[]) =>
+      ok('listHypervisorCapabilities', {
+        count: limits.length,
+        hypervisorCapabilities: limits.map((limit) => ({ maxdatavolumeslimit: limit })),
+      });
+    const kvm = ok('listVirtualMachines', {
+      count: 1,
+      virtualmachine: [{ id: VM, name: 'appliance', hypervisor: 'KVM' }],
+    });
+    const limit = (answer: () => ReturnType<typeof ok>) => {
+      canned.server.script = ({ parameters }) =>
+        parameters.get('command') === 'listVirtualMachines' ? kvm : answer();
+      return canned.client.cloud.dataDiskLimit(VM);
+    };
+
+    it('a limit of 0 is none that is set: CloudStack takes its default then', async () => {
+      expect(await limit(() => hypervisors(0))).toMatchObject({ kind: 'unknown' });
+    });
+
+    it('beside one of another version it says nothing', async () => {
+      expect(await limit(() => hypervisors(0, 32, undefined))).toMatchObject({ kind: 'seen', value: 32 });
+    });
+
+    it('what could not be asked for a moment is asked for again; what is refused is not', async () => {
+      expect(await limit(() => ({ status: 502 }))).toMatchObject({ kind: 'unknown' });
+      expect(await limit(() => hypervisors(32))).toMatchObject({ kind: 'seen', value: 32 });
+    });
+
+    it('a key that may not ask is not refused again for every attach', async () => {
+      const refusal = fails('error', 432, 'The given command does not exist or it is not available for user');
+      expect(await limit(() => refusal)).toMatchObject({ kind: 'unknown' });
+      expect(await limit(() => hypervisors(32))).toMatchObject({ kind: 'unknown' });
+    });
+  });
+
   it('every page is read, and an exact multiple of the page size ends with a page past the end', async () => {
     const total = 2 * LIMITS.CLOUDSTACK_PAGE_SIZE;
     canned.server.script = ({ parameters }) => {
