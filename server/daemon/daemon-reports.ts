@@ -102,7 +102,7 @@ export class DaemonReports implements Reports {
     // While something is away the other figures are still reported.
     const orNull = () => null;
     const records = await domain.exports.listHere().catch(orNull);
-    const { devices, failedScans } = watcher.health();
+    const { devices, failedScans, lastScanAt } = watcher.health();
     return this.figures.render({
       version: VERSION,
       health: this.health(),
@@ -111,7 +111,7 @@ export class DaemonReports implements Reports {
       activeExports:
         records && (await domain.traffic.describe(records.slice(0, LIMITS.METRICS_EXPORTS)).catch(orNull)),
       exportFigures: exports.figures ?? null,
-      devices: { devices, failedScans },
+      devices: { devices: lastScanAt === null ? null : devices, failedScans },
       freeSlots: freeSlots(slots.capacity),
       clockSkewMs: cloud.statistics().clockSkewMs,
       sync: domain.sync,

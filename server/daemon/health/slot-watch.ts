@@ -1,5 +1,7 @@
 import type { Clock } from '../../core/clock';
+import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import { unknown } from '../../model/evidence';
 import { type Capacity, capacityOf, lookAtSlots, NOT_LOOKED, type SlotSources } from '../../operations/slots';
 
 interface SlotWatchParts extends SlotSources {
@@ -22,7 +24,7 @@ export class SlotWatch {
     this.lookedAt = null;
   }
 
-  /** Looks again when that is due. Never throws: what was known stays until it can be read again. */
+  /** Looks again when that is due. Never throws: what cannot be read is not known, whatever it was before. */
   async refresh(): Promise<void> {
     const { clock, applianceVmId, coming } = this.parts;
     const vmId = applianceVmId();
@@ -34,8 +36,9 @@ export class SlotWatch {
     try {
       const look = await lookAtSlots(this.parts, vmId, coming().length);
       this.capacity = capacityOf(look, coming());
-    } catch {
-      // Health says of guest and CloudStack that they cannot be read.
+    } catch (error) {
+      const [why, at] = [messageOf(error), clock.now()];
+      this.capacity = { guest: unknown(why, at, 'guest'), cloudstack: unknown(why, at, 'cloudstack') };
     } finally {
       this.looking = false;
     }

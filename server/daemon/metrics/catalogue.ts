@@ -62,7 +62,10 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
       'Executing operations that wait for a retry or a dependency, by step.',
       ['step'],
     ),
-    held: gauge('operations_held', 'Operations that nobody runs until a person retries or abandons them.'),
+    held: gauge(
+      'operations_held',
+      'Operations that nobody runs until a person retries or abandons them; absent in standby.',
+    ),
     ended: counter('operations_ended_total', 'Operations that ended in this process, by type and outcome.', [
       'type',
       'status',
@@ -105,7 +108,7 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
     freeSlots: gauge('free_disk_slots', 'How many more disks this VM takes; absent while that is not known.'),
     devices: gauge(
       'devices',
-      'Disks of this guest on buses on which volumes are looked for, at the last look.',
+      'Disks of this guest on buses on which volumes are looked for, at the last look; absent before one.',
     ),
     deviceEvents: counter('device_events_total', 'Disks that appeared, left or changed.', ['type']),
     scanFailures: counter('device_scan_failures_total', 'Looks at the guest that failed.'),
@@ -113,9 +116,11 @@ function outsideMetrics({ gauge, counter, histogram }: Meters) {
       'mappings',
       'Attached volumes with a mapping, of every appliance with the same database.',
     ),
-    drifts: gauge('drifts', 'Drifts left to a person, by kind; those that could not be judged again stay.', [
-      'kind',
-    ]),
+    drifts: gauge(
+      'drifts',
+      'Drifts left to a person, by kind; those that could not be judged again stay. No 0 before a sync could look at everything.',
+      ['kind'],
+    ),
     lastSync: gauge(
       'last_sync_timestamp_seconds',
       'Unix time of the end of the last sync that could look at everything.',

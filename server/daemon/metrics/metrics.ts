@@ -28,7 +28,8 @@ export interface Gathered {
   readonly exportFigures: ExportFigures | null;
   /** How many more disks this VM takes; null: not known. */
   readonly freeSlots: number | null;
-  readonly devices: { readonly devices: number; readonly failedScans: number };
+  /** `devices` null: nobody has looked yet. */
+  readonly devices: { readonly devices: number | null; readonly failedScans: number };
   readonly clockSkewMs: number | null;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastFailure'>;
   readonly pool: { readonly inUse: number; readonly waiting: number };
@@ -91,7 +92,7 @@ export class Metrics {
     mappings.set(counts.activeMappings);
   }
 
-  private health({ version, health }: Gathered): void {
+  private health({ version, health, sync }: Gathered): void {
     const { info, phase, dependencyUp, dependencyDegraded, epoch, drifts, waiting, held } = this.catalogue;
     info.set({ version }, 1);
     phase.reset();
@@ -115,9 +116,12 @@ export class Metrics {
     // Under the name that the appliance has now; empty until it is known.
     epoch.reset();
     epoch.set({ appliance: health.appliance.vmId ?? '' }, health.appliance.epoch ?? 0);
-    for (const kind of DRIFT_KINDS) drifts.set({ kind }, 0);
+    drifts.reset();
+    // Before a sync has looked at everything there may be any.
+    if (sync.lastJudgedAt !== null) for (const kind of DRIFT_KINDS) drifts.set({ kind }, 0);
     for (const { kind } of health.drifts) drifts.inc({ kind });
-    held.set(health.held.length);
+    held.remove();
+    if (health.appliance.epoch !== null) held.set(health.held.length);
     waiting.reset();
     for (const { step } of health.operations.waiting) waiting.inc({ step });
   }
@@ -185,7 +189,8 @@ export class Metrics {
       poolInUse,
       poolWaiting,
     } = this.catalogue;
-    seen.set(devices.devices);
+    seen.remove();
+    if (devices.devices !== null) seen.set(devices.devices);
     free.remove();
     if (freeSlots !== null) free.set(freeSlots);
     scanFailures.reset();

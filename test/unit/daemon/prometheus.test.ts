@@ -6,6 +6,7 @@ import { createCatalogue } from '~/server/daemon/metrics/catalogue';
 import { JournalObserver } from '~/server/daemon/metrics/journal-observer';
 import { type Gathered, Metrics } from '~/server/daemon/metrics/metrics';
 import type { JournalEntry, Operation } from '~/server/model/operation';
+import type { Drift } from '~/server/sync/drift';
 import { syncReport } from '~/test/support/canned';
 
 const ID = '0a1b2c3d-0a1b-4c3d-8e9f-000000000001';
@@ -115,7 +116,7 @@ describe('dependencies', () => {
   async function rendered(
     cloudstack: ComponentStatus,
     epoch: number | null = null,
-    sync: Gathered['sync'] = neverSynced,
+    more: Pick<Partial<Gathered>, 'devices' | 'sync'> & { readonly drifts?: readonly Partial<Drift>[] } = {},
   ) {
     const health = {
       phase: 'ready',
@@ -124,7 +125,7 @@ describe('dependencies', () => {
       deviceMonitor: { status: 'healthy' },
       exportServer: { status: 'disabled' },
       appliance: { status: 'healthy', epoch },
-      drifts: [],
+      drifts: more.drifts ?? [],
       held: [],
       operations: { waiting: [] },
     };
@@ -136,9 +137,9 @@ describe('dependencies', () => {
       activeExports: null,
       exportFigures: null,
       freeSlots: null,
-      devices: { devices: 0, failedScans: 0 },
+      devices: more.devices ?? { devices: 0, failedScans: 0 },
       clockSkewMs: null,
-      sync,
+      sync: more.sync ?? neverSynced,
       pool: { inUse: 0, waiting: 0 },
       spans: null,
     });
@@ -167,7 +168,32 @@ describe('dependencies', () => {
     expect(await rendered('healthy', 3)).toMatch(sample);
     expect(await rendered('healthy')).not.toMatch(sample);
     const judged = { ...neverSynced, last: syncReport(false, 'schedule') };
-    expect(await rendered('healthy', 3, judged)).not.toMatch(sample);
-    expect(await rendered('healthy', 3, { ...judged, lastFailure: 'no right to read' })).toMatch(sample);
+    expect(await rendered('healthy', 3, { sync: judged })).not.toMatch(sample);
+    expect(await rendered('healthy', 3, { sync: { ...judged, lastFailure: 'no right to read' } })).toMatch(sample);
+  });
+
+  it('how many operations are held is told by the owner: one that stands by, or lost the database, has none', async () => {
+    const sample = /^volume_daemon_operations_held 0$/m;
+    expect(await rendered('healthy', 3)).toMatch(sample);
+    expect(await rendered('healthy')).not.toMatch(sample);
+  });
+
+  it('before a sync could look at everything no kind of drift is said to be none', async () => {
+    const sample = (kind: string, count: number) =>
+      new RegExp(`^volume_daemon_drifts\\{kind="${kind}"\\} ${count}$`, 'm');
+    const drifts = [{ kind: 'used-by-system' as const }];
+    const unread = await rendered('unhealthy', 3, { drifts });
+    expect(unread).not.toMatch(sample('ghost-disk', 0));
+    expect(unread).toMatch(sample('used-by-system', 1));
+    const judged = await rendered('healthy', 3, { drifts, sync: { ...neverSynced, lastJudgedAt: 1 } });
+    expect(judged).toMatch(sample('ghost-disk', 0));
+    expect(judged).toMatch(sample('used-by-system', 1));
+  });
+
+  it('before the first look at the guest its disks are not counted', async () => {
+    const sample = /^volume_daemon_devices \d/m;
+    expect(await rendered('healthy')).toMatch(sample);
+    const unseen = { devices: { devices: null, failedScans: 0 } };
+    expect(await rendered('healthy', null, unseen)).not.toMatch(sample);
   });
 });
