@@ -44,8 +44,9 @@ export function byRows(mappings: readonly Mapping[], doubt: string | null = null
  * the one that a VM came with goes with the VM. A row that CloudStack contradicts stays, and says so: callers
  * that find none take the volume for detached.
  *
- * Throws what CloudStack was asked in vain for where nothing is mapped: callers take an empty list for
- * "none".
+ * Callers take an empty list for "none", and need not know what `incomplete` says. So where nothing is left to
+ * list, this throws what CloudStack was asked in vain for, and VOLUME_BUSY while what it shows there is being
+ * moved. A VM that it does not show, or without a root disk, may really have none: a failover takes it away.
  */
 export async function withUnmapped(
   parts: Parts,
@@ -79,13 +80,17 @@ export async function withUnmapped(
         ]),
     ...(hasRoot ? [] : ['CloudStack does not show the root disk of the VM, so it may leave out others']),
   ];
-  return {
-    volumes: [
-      ...mappings.map((mapping) => ({ ...mapping, doubt: rowDoubts.get(mapping.volumeId) ?? null })),
-      ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now())),
-    ],
-    incomplete: doubts.length === 0 ? null : doubts.join('; '),
-  };
+  const incomplete = doubts.length === 0 ? null : doubts.join('; ');
+  const volumes = [
+    ...mappings.map((mapping) => ({ ...mapping, doubt: rowDoubts.get(mapping.volumeId) ?? null })),
+    ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now())),
+  ];
+  if (volumes.length === 0 && moving.length > 0)
+    throw new DaemonError('VOLUME_BUSY', `Whether VM ${vmId} has volumes is not known: ${incomplete}`, {
+      details: { vm_id: vmId },
+      retryAfterSeconds: 5,
+    });
+  return { volumes, incomplete };
 }
 
 interface Look {

@@ -95,9 +95,16 @@ describe('the volumes of another VM', () => {
     'after a young %s (%s) to %s: what stands there still, or already, is lost with the VM where it is left out',
     async (type, status, to, isListed) => {
       const last = { type, status, request: { volume_id: LEFT, vm_id: to }, updatedAt: NOW - 1 };
-      const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last, mapped: [] });
-      expect(volumes.map(({ volumeId }) => volumeId)).toEqual(isListed ? [LEFT] : []);
-      expect(incomplete).toEqual(isListed ? null : expect.stringContaining(LEFT));
+      const asked = ask(async () => [shown(LEFT), root], { last, mapped: [] });
+      // An empty list would be taken for "none" while the disk may still be there.
+      if (!isListed)
+        return expect(asked).rejects.toMatchObject({
+          code: 'VOLUME_BUSY',
+          message: expect.stringContaining(LEFT),
+        });
+      const { volumes, incomplete } = await asked;
+      expect(volumes.map(({ volumeId }) => volumeId)).toEqual([LEFT]);
+      expect(incomplete).toBeNull();
     },
   );
 
@@ -173,6 +180,11 @@ describe('the volumes of another VM', () => {
     expect(await ask(volumes)).toEqual({ volumes: [told], incomplete: why });
     // Whoever destroys a VM without volumes takes an empty list for that, and need not know of any header.
     await expect(ask(volumes, { mapped: [] })).rejects.toThrow(why);
+  });
+
+  it('are none where nothing is mapped or shown on a VM whose root disk a failover has taken away', async () => {
+    const { volumes, incomplete } = await ask(async () => [], { mapped: [] });
+    expect([volumes, incomplete]).toEqual([[], expect.stringContaining('root disk')]);
   });
 
   it('are none where CloudStack has answered, and nothing is mapped', async () => {
