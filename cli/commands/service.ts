@@ -138,7 +138,7 @@ const dryRun = flag('only report', 'dry_run');
 export const syncNoun = loneNoun('sync', {
   summary: 'Compare CloudStack, guest, database and exports, and repair what is safe',
   details:
-    'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed, 6 when CloudStack, the guest or the export server could not be read: then nothing was judged, and the drifts shown are those of before.',
+    'Every drift is named with what was done about it, or what you can do. Exit code 3 when a repair has failed, 6 when CloudStack, the guest or the export server could not be read (then nothing was judged, and the drifts shown are those of before), or a part could not be judged.',
   args: { 'dry-run': dryRun, ...LIST },
   columns: DRIFT_COLUMNS,
   examples: [
@@ -176,13 +176,14 @@ export const taskNoun: Noun = {
 export async function sync({ client, out, longTimeoutMs }: Context, dryRun: boolean): Promise<number> {
   const query = { dry_run: dryRun };
   const result = await client.call('forceSync', { query }, { timeoutMs: longTimeoutMs });
-  const { drifts, judged } = result.report;
+  const { drifts, judged, unavailable } = result.report;
   if (out.isData) out.data(result);
   else {
     out.table(DRIFT_COLUMNS, drifts, '');
     if (judged) out.hint(result.message);
     else out.complain(`volumectl: ${result.message}`, 'warn');
   }
-  if (!judged) return EXIT.NOT_KNOWN;
-  return drifts.some(({ action }) => action === 'failed') ? EXIT.FAILED : EXIT.OK;
+  if (judged && drifts.some(({ action }) => action === 'failed')) return EXIT.FAILED;
+  const isWhole = unavailable.length === 0 && drifts.every(({ not_judged_since: since }) => since === null);
+  return judged && isWhole ? EXIT.OK : EXIT.NOT_KNOWN;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '~/lab/ports';
+import type { SyncReport } from '~/server/sync/drift';
 import { NOBODY, OTHER_VM, syncReport, VOLUME } from '~/test/support/canned';
 import { Volumectl, volumectl } from './process';
 import { ctl, daemon, env } from './volumectl-in-memory';
@@ -167,6 +168,22 @@ describe('exit codes', () => {
     expect(out).toContain('letter-moved');
     expect(error).toContain('not judged: cloudstack: away');
     expect((await ctl('sync', '--json')).code).toBe(6);
+  });
+
+  it('6: a sync that could not judge all of it, unless a repair has failed', async () => {
+    const whole = syncReport(false, 'x');
+    const old = whole.drifts.map((drift) => ({ ...drift, action: 'reported' as const, notJudgedSince: 0 }));
+    const failed = whole.drifts.map((drift) => ({ ...drift, action: 'failed' as const }));
+    const cases: [number, SyncReport][] = [
+      [0, whole],
+      [6, { ...whole, drifts: old }],
+      [6, { ...whole, unavailable: ['volume x could not be looked at again'] }],
+      [3, { ...whole, drifts: [...old, ...failed] }],
+    ];
+    for (const [expected, report] of cases) {
+      daemon.sync.run = async () => report;
+      expect((await ctl('sync')).code).toBe(expected);
+    }
   });
 
   it('6: a volume of which something is not known; 0 when all is', async () => {

@@ -112,7 +112,9 @@ function summaryOf({ dryRun, judged, drifts, unavailable, skippedVolumes }: Sync
   }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${action}`);
-  const found = drifts.length === 0 ? none : `${drifts.length} drift(s): ${counts.join(', ')}`;
+  const old = drifts.filter(({ notJudgedSince }) => notJudgedSince !== null).length;
+  const kept = old === 0 ? '' : `, ${old} of them known from before and not judged now`;
+  const found = drifts.length === 0 ? none : `${drifts.length} drift(s): ${counts.join(', ')}${kept}`;
   const skipped = skippedVolumes === 0 ? '' : `; ${skippedVolumes} volume(s) left alone`;
   return `${what} completed: ${found}${skipped}${unread}`;
 }

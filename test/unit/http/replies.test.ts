@@ -119,6 +119,11 @@ it('the message of a sync names what was found and what could not be checked', (
   expect(syncReply({ ...syncReport(true, 'x'), drifts: [], skippedVolumes: 2 }, 0).message).toBe(
     'Dry run of the synchronization completed: no drift; 2 volume(s) left alone',
   );
+  const report = syncReport(false, 'x');
+  const drifts = report.drifts.map((drift) => ({ ...drift, action: 'reported' as const, notJudgedSince: 0 }));
+  expect(syncReply({ ...report, drifts, skippedVolumes: 1 }, 0).message).toBe(
+    'Synchronization completed: 1 drift(s): 1 reported, 1 of them known from before and not judged now; 1 volume(s) left alone',
+  );
 });
 
 it('a sync that could not look never says "no drift"', () => {
