@@ -82,6 +82,7 @@ export function createAdapters(
     logger,
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
     uptime: () => uptime() * 1_000,
+    pollIntervalMs: configuration.devices.pollIntervalMs,
   });
   const handsOff = new HandsOff({
     // The rules of the machine that a laboratory runs on read no marks of its disks.

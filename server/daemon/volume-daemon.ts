@@ -7,6 +7,7 @@ import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
 import { VERSION } from '../core/version';
 import type { DeviceEvent, DeviceSnapshot } from '../devices/device';
+import { requireScanned } from '../devices/identity';
 import type { Diagnostics } from '../diagnostics/diagnostics-service';
 import type { ExportService } from '../exports/export-service';
 import type { ExportTraffic } from '../exports/export-traffic';
@@ -118,7 +119,7 @@ export class VolumeDaemon implements Daemon {
 
     this.slots = new SlotWatch({
       ...{ cloud, guest, applianceVmId },
-      watcher: { scan: async () => watcher.snapshot() },
+      watcher: { scan: async () => requireScanned(watcher.snapshot()) },
       clock: systemClock,
       coming: () => (this.engine?.takingSlots() ?? []).map(({ volumeId }) => volumeId),
     });
@@ -199,9 +200,8 @@ export class VolumeDaemon implements Daemon {
     const now = systemClock.monotonic();
     if (snapshot.scanned && now < due) return snapshot;
     this.polledAt = now;
-    const scanned = await watcher.scan();
     // CloudStack may be away: nobody waits for it here.
-    void this.slots.refresh();
+    const scanned = await watcher.scan().finally(() => void this.slots.refresh());
     await this.reports.sample();
     return scanned;
   }

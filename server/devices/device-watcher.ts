@@ -19,6 +19,8 @@ interface WatcherParts {
   readonly inventory: InventoryStore;
   /** ms since the guest was booted, whichever process asks; by default the monotonic clock of this one. */
   readonly uptime?: () => number;
+  /** The pause between two looks when nothing waits. */
+  readonly pollIntervalMs?: number;
 }
 
 export interface WatcherHealth {
@@ -92,9 +94,12 @@ export class DeviceWatcher {
     await this.saving;
   }
 
-  /** The last look; before the first one the stored inventory, with `scanned` false. */
+  /**
+   * The last look; before the first one the stored inventory, with `scanned` false. So it is while the guest
+   * cannot be read any more: by then disks may have changed their names.
+   */
   snapshot(): DeviceSnapshot {
-    return this.current;
+    return this.trouble !== null && this.isOld() ? { ...this.current, scanned: false } : this.current;
   }
 
   /** A look that begins after this call. Throws DEVICES_UNREADABLE when the guest cannot be read. */
@@ -178,7 +183,7 @@ export class DeviceWatcher {
     };
   }
 
-  /** Cheap: nothing is looked at. `degraded` when nobody has scanned for LIMITS.SCAN_STALE_MS ms. */
+  /** Cheap: nothing is looked at. `degraded` when nobody has scanned in time. */
   health(): WatcherHealth {
     const seen = {
       lastScanAt: this.current.scanned ? this.current.at : null,
@@ -188,11 +193,17 @@ export class DeviceWatcher {
     };
     if (this.trouble !== null) return { status: 'unhealthy', message: this.trouble, ...seen };
     if (this.lastSuccess === null) return { status: 'unknown', message: 'not scanned yet', ...seen };
-    const age = this.parts.clock.monotonic() - this.lastSuccess;
-    if (age > LIMITS.SCAN_STALE_MS) {
-      return { status: 'degraded', message: `the last look is ${Math.round(age / 1000)} s old`, ...seen };
+    if (this.isOld()) {
+      const age = Math.round((this.parts.clock.monotonic() - this.lastSuccess) / 1000);
+      return { status: 'degraded', message: `the last look is ${age} s old`, ...seen };
     }
     return { status: 'healthy', message: `${seen.devices} disk(s)`, ...seen };
+  }
+
+  /** Was the last look that succeeded longer ago than it should be? */
+  private isOld(): boolean {
+    const { clock, pollIntervalMs = 0 } = this.parts;
+    return clock.monotonic() - (this.lastSuccess ?? 0) > LIMITS.SCAN_STALE_MS + pollIntervalMs;
   }
 
   private async scanFast(): Promise<void> {

@@ -51,7 +51,7 @@ export interface DeviceSnapshot {
   readonly devices: readonly Device[];
   /** Wall clock ms. */
   readonly at: number;
-  /** True once the first scan after start (or the stored inventory) has been compared. */
+  /** False before the first look of this process, and while looks fail for so long that this one is old. */
   readonly scanned: boolean;
   /** Without the system's own. Not in a stored inventory. */
   readonly others?: readonly OtherDisk[];

@@ -34,8 +34,8 @@ export function verifiedDevice(
 
 /**
  * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers
- * open the path that they are told: before the first look after a start, a letter of the last boot is not
- * told. Nor is it called missing while the serial of the disk there is being read. Throws DEVICES_UNREADABLE.
+ * open the path that they are told: before the first look after a start, and while the guest cannot be read, a
+ * letter of before is not told. Nor is it called missing while the serial of the disk there is being read. Throws DEVICES_UNREADABLE.
  */
 export function checkedMapping(
   mapping: Mapping,
@@ -47,13 +47,22 @@ export function checkedMapping(
   if (scanned && verifiedDevice(mapping, snapshot).device) return mapping;
   const isPending = ({ path, serialState }: Device) =>
     path === mapping.devicePath && serialState === 'pending';
-  if (!scanned || devices.some(isPending))
-    throw new DaemonError(
-      'DEVICES_UNREADABLE',
-      `The disks of this guest were not read yet, so it is not known which one is volume ${mapping.volumeId}`,
-      { retryAfterSeconds: 2 },
-    );
+  if (!scanned || devices.some(isPending)) throw notRead(`which one is volume ${mapping.volumeId}`);
   return { ...mapping, linuxState: 'missing' };
+}
+
+/** Throws DEVICES_UNREADABLE for disks of which it is not known how they are now. */
+export function requireScanned(snapshot: DeviceSnapshot): DeviceSnapshot {
+  if (!snapshot.scanned) throw notRead('which there are');
+  return snapshot;
+}
+
+function notRead(what: string): DaemonError {
+  return new DaemonError(
+    'DEVICES_UNREADABLE',
+    `The disks of this guest were not read yet, or not for a while, so it is not known ${what}`,
+    { retryAfterSeconds: 2 },
+  );
 }
 
 /**

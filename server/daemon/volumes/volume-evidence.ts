@@ -141,7 +141,7 @@ function fromGuest(
   volumeId: string,
   mapping: Mapping | null,
 ): Evidence<Device> {
-  if (!scanned) return unknown('the disks of this guest were not read yet', at, 'guest');
+  if (!scanned) return unknown('the disks of this guest were not read yet, or not for a while', at, 'guest');
   const disks = [...devices, ...others.map(asDevice)];
   const [only, other] = disks.filter(({ serial }) => serialNames(volumeId, serial));
   if (only && other) return unknown(`${only.path} and ${other.path} have its serial`, at, 'guest');

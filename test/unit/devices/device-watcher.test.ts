@@ -221,6 +221,34 @@ describe('a guest that cannot be read', () => {
     ]);
   });
 
+  it('shows for a while what it has shown, and then that nobody knows: disks may have changed their names', async () => {
+    const { guest, clock, watcher } = setUp();
+    guest.devices = [disk()];
+    await watcher.start();
+    await clock.advance(LIMITS.SCAN_STALE_MS);
+    await watcher.scan();
+    guest.failure = new Error('EMFILE');
+    await expect(watcher.scan()).rejects.toThrow('EMFILE');
+    expect(watcher.snapshot().scanned).toBe(true);
+    await clock.advance(LIMITS.SCAN_STALE_MS + 1);
+    expect(watcher.snapshot()).toMatchObject({ scanned: false, devices: [{ name: 'vdb' }] });
+    guest.failure = null;
+    await watcher.scan();
+    expect(watcher.snapshot().scanned).toBe(true);
+  });
+
+  it('is looked at as often as it is told to be: with a long POLL_INTERVAL that is no fault', async () => {
+    const { clock, guest } = setUp();
+    const { logger } = recorder();
+    const parts = { guest, clock, logger, inventory: createMemoryInventory(), pollIntervalMs: 60_000 };
+    const watcher = new DeviceWatcher(parts);
+    await watcher.start();
+    await clock.advance(60_000);
+    expect(watcher.health().status).toBe('healthy');
+    await clock.advance(LIMITS.SCAN_STALE_MS + 1);
+    expect(watcher.health().status).toBe('degraded');
+  });
+
   it('is distinguished from one that is not looked at', async () => {
     const { clock, watcher } = setUp();
     expect(watcher.health().status).toBe('unknown');
