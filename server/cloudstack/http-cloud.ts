@@ -1,5 +1,6 @@
 import { SharedReads } from '../core/concurrency/shared-reads';
 import { messageOf } from '../core/errors';
+import { isUuid } from '../core/is-uuid';
 import { LIMITS } from '../core/limits';
 import { absent, type Evidence, seen, unknown } from '../model/evidence';
 import {
@@ -23,8 +24,6 @@ import { Lists } from './wire/lists';
 import * as parse from './wire/parse';
 import { type CallParts, type CallStatistics, SignedCalls } from './wire/signed-calls';
 import { wireCommand } from './wire/wire-command';
-
-const UUID_LENGTH = 36;
 
 /**
  * The CloudStack port over HTTP. Every call is a signed POST: it works on every version and keeps keys out of
@@ -160,7 +159,7 @@ export class HttpCloud implements Cloud {
 
   /** By id, or by name: the hub stores either in ossea_configs.zone. */
   private async askForZone(id: string): Promise<CloudZone | null> {
-    const zones = id.length === UUID_LENGTH ? await this.lists.byId(parse.ZONE, id) : await this.listZones();
+    const zones = isUuid(id.toLowerCase()) ? await this.lists.byId(parse.ZONE, id) : await this.listZones();
     return zones.find((zone) => zone.id === id.toLowerCase() || zone.name === id) ?? null;
   }
 

@@ -120,13 +120,17 @@ function check(s: Situation<'create'>): Action {
   const offer = s.facts.offer;
   if (!offer) return { do: 'read-offer' };
   if (!offer.zone)
-    return giveUp('ZONE_NOT_FOUND', `Zone ${request.zone_id} not found in CloudStack`, {
-      zone_id: request.zone_id,
-    });
+    return giveUp(
+      'ZONE_NOT_FOUND',
+      `Zone ${request.zone_id} not found in CloudStack, or not shown to this key`,
+      {
+        zone_id: request.zone_id,
+      },
+    );
   if (!offer.offering) {
     return giveUp(
       'DISK_OFFERING_NOT_FOUND',
-      `Disk offering ${request.disk_offering_id} not found in CloudStack`,
+      `Disk offering ${request.disk_offering_id} not found in CloudStack, or not shown to this key`,
       {
         disk_offering_id: request.disk_offering_id,
       },

@@ -321,6 +321,16 @@ describe('lists', () => {
     ]).toEqual([zone, zone]);
     expect(await canned.client.cloud.readZone('zone-2')).toBeNull();
   });
+
+  it('a zone name is no id because it is as long as one', async () => {
+    const name = 'frankfurt-2-production-availability-';
+    expect(name).toHaveLength(VM.length);
+    canned.server.script = ({ parameters }) =>
+      parameters.has('id')
+        ? fails('listZones', 431, 'entity does not exist')
+        : ok('listZones', { count: 1, zone: [{ id: VM, name }] });
+    expect(await canned.client.cloud.readZone(name)).toMatchObject({ id: VM, name });
+  });
 });
 
 /**
