@@ -133,6 +133,8 @@ export interface Offer {
   readonly offering: CloudDiskOffering | null;
   /** The owner to name in createVolume; null: none, so the volume will belong to the account of the key. */
   readonly owner: CloudOwner | null;
+  /** Why it is not known whether one is to be named: this appliance, whose owner is meant, is not shown. */
+  readonly ownerUnknown?: string;
   /** Existing volumes of exactly that name in the zone, of the account that the new one will belong to. */
   readonly sameName: readonly CloudVolume[];
   /** An earlier operation of ours that is creating a volume of the same name. */

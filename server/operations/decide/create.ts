@@ -7,6 +7,7 @@ import { type Action, giveUp } from '../action';
 import type { Offer, Situation } from '../decision';
 import type { EndedTry } from '../journal';
 import { endFailed, openCall } from './failure';
+import { lookAgain } from './look-again';
 import { failureCode, failureMessage, follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheEffect, doubtTheRead, knownVolume } from './volume';
 
@@ -148,13 +149,27 @@ function check(s: Situation<'create'>): Action {
       { size: request.size, offering_size_gib: offer.offering.sizeGiB },
     );
   }
+  const doubt = doubtTheOwner(s, offer);
+  if (doubt) return doubt;
   const sizeGiB = offer.offering.customized ? wanted : null;
   // Volumes that exist before the call cannot have been left behind by it.
   const sameName = offer.sameName.map(({ id }) => id);
-  const checked = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner) };
+  const { ownerUnknown } = offer;
+  const unknown = ownerUnknown === undefined ? {} : { owner_unknown: ownerUnknown };
+  const checked = { size_gib: sizeGiB, zone_id: offer.zone.id, ...ownerData(offer.owner), ...unknown };
   const next = intend(s, STEP);
   if (next.do !== 'intend') return next;
   return { ...next, checked: sameName.length === 0 ? checked : { ...checked, same_name: sameName } };
+}
+
+/**
+ * A volume of the account of the key may be none that this appliance can have. So one look that does not show
+ * the appliance does not decide for whom it is made. null: it does, or lasts.
+ */
+function doubtTheOwner(s: Situation<'create'>, { ownerUnknown }: Offer): Action | null {
+  if (ownerUnknown === undefined) return null;
+  const reason = `for whom the volume is to be made is not known, because this appliance is not shown: ${ownerUnknown}`;
+  return lookAgain(s, { name: 'owner-unknown', step: 'check', reason, forget: ['offer'] });
 }
 
 function sameNameTaken(name: string, offer: Offer): Action | null {
@@ -244,7 +259,11 @@ function complete(
   checked: JsonObject,
 ): Action {
   const { name } = s.operation.request;
+  const { owner_unknown: ownerUnknown } = checked;
   const warnings = [
+    ...(typeof ownerUnknown === 'string'
+      ? [`it was made for the account of the key, because this appliance is not shown to it: ${ownerUnknown}`]
+      : []),
     ...(s.policy.volumeNames === 'warn' ? namesakes(checked) : []).map(
       (id) => `another live volume in the zone is named "${name}": ${id}`,
     ),

@@ -175,6 +175,7 @@ async function readOffer(run: RunContext): Promise<void> {
   const applianceOwner = appliance?.kind === 'seen' ? appliance.value.owner : null;
   const owner = await run.active(() => cloud.newVolumeOwner(applianceOwner));
   const future = owner ?? applianceOwner;
+  const ownerUnknown = owner === null && appliance?.kind === 'unknown' ? { ownerUnknown: appliance.why } : {};
   // CloudStack ignores case, accents and trailing spaces in names, and a root admin's list spans all
   // accounts.
   const sameName = named.filter(
@@ -192,7 +193,8 @@ async function readOffer(run: RunContext): Promise<void> {
         other.request.name === request.name &&
         other.request.zone_id === request.zone_id,
     );
-  run.learn({ offer: { zone, offering, owner, sameName, conflictingOperation: conflicting?.id ?? null } });
+  const conflictingOperation = conflicting?.id ?? null;
+  run.learn({ offer: { zone, offering, owner, ...ownerUnknown, sameName, conflictingOperation } });
 }
 
 /**

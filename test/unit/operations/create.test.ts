@@ -25,6 +25,42 @@ const offer = { zone, offering, owner: null, sameName: [], conflictingOperation:
 const checked: Step = ['check', 'done', { size_gib: 2, zone_id: ZONE }];
 const intent: Step = ['create-volume', 'intent', { job_id: 'j1' }];
 
+describe('a create while this appliance, for whose owner it is made, is not shown', () => {
+  async function created(hiddenMs?: number) {
+    const rig = await Rig.start();
+    const owners: unknown[] = [];
+    rig.cloud.newVolumeOwner = async (appliance) => {
+      owners.push(appliance?.account ?? null);
+      return appliance;
+    };
+    rig.hide(rig.here, hiddenMs);
+    const operation = await rig.run('create', {
+      name: 'data',
+      size: 5 * GIB,
+      zone_id: rig.model.inventory.firstZone().id,
+      disk_offering_id: rig.model.offerings[0]?.id ?? '',
+    });
+    return { rig, owners, operation };
+  }
+
+  it('waits for a moment, and names the owner', async () => {
+    const { rig, owners, operation } = await created(3_000);
+    expect(operation).toMatchObject({ status: 'completed' });
+    expect(operation.response).not.toHaveProperty('warnings');
+    expect(owners.at(-1)).not.toBeNull();
+    expect(rig.sent).toMatchObject([{ name: 'createVolume', owner: { account: owners.at(-1) } }]);
+  });
+
+  it('is not held up for ever, and says whose the volume is then', async () => {
+    const { rig, operation } = await created();
+    expect(operation).toMatchObject({
+      status: 'completed',
+      response: { warnings: [expect.stringContaining('for the account of the key')] },
+    });
+    expect(rig.sent).toMatchObject([{ name: 'createVolume', owner: null }]);
+  });
+});
+
 describe('a create whose volume is not shown to the key', () => {
   it.each([
     ['says so when it was made', null, 'VOLUME_NOT_VISIBLE', 'the creation has succeeded'],
