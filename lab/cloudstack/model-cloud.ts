@@ -12,6 +12,7 @@ import {
   type CloudVolume,
   type CloudZone,
   type Departure,
+  type VolumeListFilter,
 } from '~/server/cloudstack/cloud';
 import { saysJobIdTaken, saysRemoved } from '~/server/cloudstack/errors';
 import type { Clock } from '~/server/core/clock';
@@ -92,7 +93,7 @@ export class ModelCloud implements Cloud {
     });
   }
 
-  listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]> {
+  listVolumes(filter: VolumeListFilter): Promise<CloudVolume[]> {
     const { name, zoneId, vmId } = filter;
     return this.call('listVolumes', () => {
       const { inventory } = this.model;

@@ -18,8 +18,8 @@ export interface Cloud {
    * does not show the volume is `unknown`: it may be removed, in a project, or another account's.
    */
   readVolume(id: string): Promise<Evidence<CloudVolume>>;
-  /** All pages. */
-  listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]>;
+  /** All pages. `isWhole`: throws IncompleteList where CloudStack counts more volumes than it shows. */
+  listVolumes(filter: VolumeListFilter): Promise<CloudVolume[]>;
   /** One snapshot by its id; the same rules. CloudStack shows none that is deleted. */
   readSnapshot(id: string): Promise<Evidence<CloudSnapshot>>;
   /** All pages of the snapshots of a volume. One that is not listed may be deleted, or another account's. */
@@ -190,6 +190,13 @@ export interface CloudDiskOffering {
   readonly sizeGiB: number;
 }
 
+export interface VolumeListFilter {
+  name?: string;
+  zoneId?: string;
+  vmId?: string;
+  isWhole?: boolean;
+}
+
 export interface CloudCapabilities {
   readonly version: string | null;
   /** From CloudStack's capabilities: true for every administrator; null when it does not say. */
@@ -303,5 +310,16 @@ export class CloudError extends Error {
       default:
         return this.kind satisfies never;
     }
+  }
+}
+
+/** A list that lacks some of what CloudStack says that there is. */
+export class IncompleteList extends CloudError {
+  constructor(command: string, counted: number, shown: number) {
+    super(`CloudStack counts ${counted} in its answer to ${command}, and shows ${shown}`, {
+      kind: 'network',
+      outcome: 'unknown',
+    });
+    this.name = 'IncompleteList';
   }
 }

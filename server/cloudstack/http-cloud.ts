@@ -17,6 +17,7 @@ import {
   type CloudVolume,
   type CloudZone,
   type Departure,
+  type VolumeListFilter,
 } from './cloud';
 import { badAnswer, cleanText, saysJobIdTaken, saysNoSuchEntity, saysRemoved } from './errors';
 import type { ActiveSettings } from './settings';
@@ -89,12 +90,13 @@ export class HttpCloud implements Cloud {
     return volume;
   }
 
-  listVolumes(filter: { name?: string; zoneId?: string; vmId?: string }): Promise<CloudVolume[]> {
-    return this.lists.ofOwners(parse.VOLUME, {
-      ...(filter.name === undefined ? {} : { name: filter.name }),
-      ...(filter.zoneId === undefined ? {} : { zoneid: filter.zoneId }),
-      ...(filter.vmId === undefined ? {} : { virtualmachineid: filter.vmId }),
-    });
+  listVolumes({ name, zoneId, vmId, isWhole = false }: VolumeListFilter): Promise<CloudVolume[]> {
+    const filter = {
+      ...(name === undefined ? {} : { name }),
+      ...(zoneId === undefined ? {} : { zoneid: zoneId }),
+      ...(vmId === undefined ? {} : { virtualmachineid: vmId }),
+    };
+    return this.lists.ofOwners(parse.VOLUME, filter, isWhole);
   }
 
   async readSnapshot(id: string): Promise<Evidence<CloudSnapshot>> {

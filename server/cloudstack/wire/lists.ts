@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock';
 import { LIMITS } from '../../core/limits';
 import { absent, type Evidence, seen, unknown } from '../../model/evidence';
-import { CloudError } from '../cloud';
+import { CloudError, IncompleteList } from '../cloud';
 import { badAnswer, largestPage, saysNoSuchEntity } from '../errors';
 import { countOf, items, type ListItem } from './parse';
 import type { SignedCalls } from './signed-calls';
@@ -18,6 +18,12 @@ const OF_OWNERS: Parameters = { projectid: '-1' };
 
 interface Identified {
   readonly id: string;
+}
+
+interface Listed<T> {
+  readonly items: readonly T[];
+  /** How many CloudStack says that there are; 0 where it does not say. */
+  readonly counted: number;
 }
 
 /** CloudStack's list commands: by id and in pages, including everything that the key may see. */
@@ -63,16 +69,32 @@ export class Lists {
     }
   }
 
-  /** All pages of objects that belong to accounts and projects. */
-  async ofOwners<T extends Identified>(item: ListItem<T>, parameters: Parameters): Promise<T[]> {
-    const found = await this.all(item, { ...parameters, ...OF_OWNERS });
+  /**
+   * All pages of objects that belong to accounts and projects. `isWhole`: throws IncompleteList where CloudStack
+   * counts more than it shows.
+   */
+  async ofOwners<T extends Identified>(
+    item: ListItem<T>,
+    parameters: Parameters,
+    isWhole = false,
+  ): Promise<T[]> {
+    const found = await this.all(item, { ...parameters, ...OF_OWNERS }, isWhole);
     if (!this.seesAccounts) return found;
-    const ofAccounts = await this.all(item, parameters);
+    const ofAccounts = await this.all(item, parameters, isWhole);
     return [...new Map([...found, ...ofAccounts].map((one) => [one.id, one])).values()];
   }
 
   /** All pages. */
-  async all<T extends Identified>(item: ListItem<T>, parameters: Parameters): Promise<T[]> {
+  async all<T extends Identified>(item: ListItem<T>, parameters: Parameters, isWhole = false): Promise<T[]> {
+    const { items: found, counted } = await this.fittingPages(item, parameters);
+    if (isWhole && found.length < counted) throw new IncompleteList(item.command, counted, found.length);
+    return [...found];
+  }
+
+  private async fittingPages<T extends Identified>(
+    item: ListItem<T>,
+    parameters: Parameters,
+  ): Promise<Listed<T>> {
     try {
       return await this.pages(item, parameters, this.pageSize);
     } catch (error) {
@@ -113,7 +135,7 @@ export class Lists {
     parameters: Parameters,
     pageSize: number,
     { reads, cut }: { readonly reads: number; readonly cut: readonly T[] } = { reads: 1, cut: [] },
-  ): Promise<T[]> {
+  ): Promise<Listed<T>> {
     const all = new Map(cut.map((one) => [one.id, one]));
     let most = 0;
     for (let page = 1; page <= LIMITS.CLOUDSTACK_PAGES; page += 1) {
@@ -130,7 +152,8 @@ export class Lists {
       // these again cuts nothing, and may show none of what it has just shown.
       const mayBeCut = page === 1 && cut.length === 0 && found.length > 0 && found.length < (count ?? 0);
       if (isShort && mayBeCut) return this.pages(item, parameters, found.length, { reads, cut: found });
-      if (found.length === 0 || (isShort && page * pageSize >= (count ?? 0))) return [...all.values()];
+      if (found.length === 0 || (isShort && page * pageSize >= (count ?? 0)))
+        return { items: [...all.values()], counted: most };
     }
     throw badAnswer(item.command, 200, `there are more than ${LIMITS.CLOUDSTACK_PAGES} pages`);
   }

@@ -1,4 +1,4 @@
-import type { CloudVolume } from '../../cloudstack/cloud';
+import { type CloudVolume, IncompleteList } from '../../cloudstack/cloud';
 import { type Evidence, seen, unknown } from '../../model/evidence';
 import type { VmDisk } from '../decision';
 import { countOpenJobs } from './open-jobs';
@@ -7,13 +7,14 @@ import type { RunContext } from './run-context';
 /**
  * A list that does not even show the root disk of the VM proves nothing about its other disks, and neither
  * does one that was made while another operation, or a job that has outlived its own, attaches a disk to it,
- * nor one that leaves out a volume of its rows.
+ * nor one that leaves out a volume of its rows, or of those that CloudStack counts.
  */
 export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evidence<readonly VmDisk[]>> {
   const before = comingTo(run, vmId) ?? (await stillComingTo(run, vmId));
   if (before !== null) return unknown(before, run.parts.clock.now(), 'database');
-  const volumes = await run.active(() => run.parts.cloud.listVolumes({ vmId }));
+  const volumes = await run.active(() => listWhole(run, vmId));
   const at = run.parts.clock.now();
+  if (volumes instanceof IncompleteList) return unknown(volumes.message, at, 'cloudstack');
   const meanwhile = comingTo(run, vmId);
   if (meanwhile !== null) return unknown(meanwhile, at, 'database');
   const roots = volumes.filter((one) => one.type === 'ROOT' && one.vmId === vmId).map(({ id }) => id);
@@ -25,6 +26,15 @@ export async function readVmVolumes(run: RunContext, vmId: string): Promise<Evid
   const isOfSome = run.operation.type === 'snapshot-group';
   const unlisted = isOfSome ? null : await mappedAndUnlisted(run, vmId, volumes);
   return unlisted === null ? seen(disks, at, 'cloudstack') : unknown(unlisted, at, 'database');
+}
+
+/** A snapshot group is of the volumes that are named: what else the VM has does not matter to it. */
+async function listWhole(run: RunContext, vmId: string): Promise<CloudVolume[] | IncompleteList> {
+  const isWhole = run.operation.type !== 'snapshot-group';
+  return run.parts.cloud.listVolumes({ vmId, isWhole }).catch((error: unknown) => {
+    if (error instanceof IncompleteList) return error;
+    throw error;
+  });
 }
 
 /**

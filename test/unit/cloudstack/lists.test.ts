@@ -104,6 +104,18 @@ describe('lists', () => {
     });
   });
 
+  it('a list that has to be whole is none while CloudStack counts more than it shows', async () => {
+    const { cloud } = canned.client;
+    canned.server.script = ({ parameters }) =>
+      ok('listVolumes', parameters.get('page') === '1' ? { count: 2, volume: [volume(1)] } : { count: 2 });
+    expect(await cloud.listVolumes({ vmId: VM })).toHaveLength(1);
+    await expect(cloud.listVolumes({ vmId: VM, isWhole: true })).rejects.toThrow('counts 2');
+    canned.say(ok('listVolumes', { count: 2, volume: [volume(1), volume(2)] }));
+    expect(await cloud.listVolumes({ vmId: VM, isWhole: true })).toHaveLength(2);
+    canned.say(ok('listVolumes', {}));
+    expect(await cloud.listVolumes({ vmId: VM, isWhole: true })).toEqual([]);
+  });
+
   it('every page is read, and an exact multiple of the page size ends with a page past the end', async () => {
     const total = 2 * LIMITS.CLOUDSTACK_PAGE_SIZE;
     canned.server.script = ({ parameters }) => {

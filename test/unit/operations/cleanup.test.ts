@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Volume } from '~/lab/cloudstack/records';
+import { IncompleteList } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { expectedSerial } from '~/server/devices/serial';
 import { decideCleanup } from '~/server/operations/decide/cleanup';
@@ -74,6 +75,21 @@ describe('cleanup of a test VM', () => {
       listVolumes({ ...filter, ...('vmId' in filter ? { vmId: other } : {}) });
     const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { delete_vm: true }));
     expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(rig.calls).not.toContain('destroyVirtualMachine');
+  });
+
+  it('of whose disks CloudStack counts more than it shows: it is kept', async () => {
+    const rig = await Rig.start();
+    const vmId = rig.vm('Stopped');
+    const { id } = await rig.volume({ vmId });
+    const listVolumes = rig.cloud.listVolumes.bind(rig.cloud);
+    rig.cloud.listVolumes = async (filter) => {
+      if (filter.isWhole) throw new IncompleteList('listVolumes', 2, 1);
+      return listVolumes(filter);
+    };
+    const operation = await rig.run('cleanup', cleanup(rig, id, vmId, { delete_vm: true }));
+    expect(operation).toMatchObject({ status: 'completed', response: { vm_deleted: false } });
+    expect(String(operation.response?.message)).toContain('counts 2');
     expect(rig.calls).not.toContain('destroyVirtualMachine');
   });
 
