@@ -1,4 +1,4 @@
-import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
+import { type Cloud, type CloudVolume, IncompleteList } from '../../cloudstack/cloud';
 import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
@@ -61,7 +61,7 @@ export async function withUnmapped(
   if (shown.kind === 'unknown') return { volumes: byRows(mappings), incomplete: shown.why };
   if (shown.kind === 'absent')
     return { volumes: byRows(mappings, `VM ${vmId} is gone: ${shown.proof}`), incomplete: null };
-  const { list, doubts: rowDoubts } = shown.value;
+  const { list, doubts: rowDoubts, lacking } = shown.value;
   const unmapped = list.filter((volume) => volume.vmId === vmId && !mapped.has(volume.id));
   const roots = unmapped.filter(({ type }) => type === 'ROOT').map(({ id }) => id);
   const own = roots.length === 0 ? new Set() : await parts.ledger.ownVolumes(roots);
@@ -79,12 +79,14 @@ export async function withUnmapped(
           `CloudStack shows ${moving.join(', ')} there too, with an operation that runs or has just ended: ask again`,
         ]),
     ...(hasRoot ? [] : ['CloudStack does not show the root disk of the VM, so it may leave out others']),
+    ...(lacking === null ? [] : [lacking.message]),
   ];
   const incomplete = doubts.length === 0 ? null : doubts.join('; ');
   const volumes = [
     ...mappings.map((mapping) => ({ ...mapping, doubt: rowDoubts.get(mapping.volumeId) ?? null })),
     ...added.map((volume) => toVmVolume(volume, vmId, parts.clock.now())),
   ];
+  if (volumes.length === 0 && lacking !== null) throw lacking;
   if (volumes.length === 0 && moving.length > 0)
     throw new DaemonError('VOLUME_BUSY', `Whether VM ${vmId} has volumes is not known: ${incomplete}`, {
       details: { vm_id: vmId },
@@ -98,6 +100,8 @@ interface Look {
   readonly list: readonly CloudVolume[];
   /** By volume with a row that the list does not show there: why it may not be there. */
   readonly doubts: ReadonlyMap<string, string>;
+  /** CloudStack counts more than it shows; null: it does not. */
+  readonly lacking: IncompleteList | null;
 }
 
 /**
@@ -119,7 +123,7 @@ async function inTime(parts: Parts, vmId: string, mapped: ReadonlySet<string>): 
   try {
     const shown = await Promise.race([look(parts, vmId), late]);
     if (shown.kind !== 'seen') return shown;
-    const list = shown.value;
+    const { list, lacking } = shown.value;
     const listed = new Set(list.filter((volume) => volume.vmId === vmId).map(({ id }) => id));
     const missing = [...mapped].filter((id) => !listed.has(id));
     const answers = await mapConcurrent(
@@ -128,19 +132,25 @@ async function inTime(parts: Parts, vmId: string, mapped: ReadonlySet<string>): 
       async (id) => [id, await doubt(id)] as const,
     );
     const doubts = answers.flatMap(([id, why]) => (why === null ? [] : [[id, why] as const]));
-    return seen({ list, doubts: new Map(doubts) }, shown.at, shown.by);
+    return seen({ list, doubts: new Map(doubts), lacking }, shown.at, shown.by);
   } finally {
     done.abort();
   }
 }
 
 /** The list of a VM that is not visible to the key is empty, whatever it has. Throws CloudError. */
-async function look(
-  { cloud, applianceVmId }: Parts,
-  vmId: string,
-): Promise<Evidence<readonly CloudVolume[]>> {
+async function look({ cloud, applianceVmId }: Parts, vmId: string): Promise<Evidence<Omit<Look, 'doubts'>>> {
   const vm = await lookUpVm(cloud, vmId, applianceVmId());
-  return vm.kind === 'seen' ? seen(await cloud.listVolumes({ vmId }), vm.at, vm.by) : vm;
+  return vm.kind === 'seen' ? seen(await listOn(cloud, vmId), vm.at, vm.by) : vm;
+}
+
+async function listOn(cloud: Pick<Cloud, 'listVolumes'>, vmId: string): Promise<Omit<Look, 'doubts'>> {
+  try {
+    return { list: await cloud.listVolumes({ vmId, isWhole: true }), lacking: null };
+  } catch (error) {
+    if (!(error instanceof IncompleteList)) throw error;
+    return { list: await cloud.listVolumes({ vmId }), lacking: error };
+  }
 }
 
 function notAsked(error: unknown): string {

@@ -270,7 +270,7 @@ export const listVmVolumes = endpoint({
   ...volumeRead,
   path: '/api/v1/vms/{id}/volumes',
   summary: 'The volumes of a VM',
-  description: `The mappings and, on other VMs than the appliance, volumes that CloudStack shows attached without one: data volumes, and a root disk that this daemon, the one before it or the hub knows as its own. There may be more when CloudStack cannot be asked, does not show the VM to the key, or an operation moves such a volume just now: then the header ${INCOMPLETE_HEADER} says why. Where CloudStack cannot be asked, or such an operation runs, and nothing is left to list, that is an error and no empty list. A row that CloudStack contradicts is listed all the same, and \`doubt\` says why it may be old; of the appliance itself CloudStack is not asked.`,
+  description: `The mappings and, on other VMs than the appliance, volumes that CloudStack shows attached without one: data volumes, and a root disk that this daemon, the one before it or the hub knows as its own. There may be more when CloudStack cannot be asked, does not show the VM to the key, counts more than it shows, or an operation moves such a volume just now: then the header ${INCOMPLETE_HEADER} says why. Where nothing is left to list then, that is an error and no empty list, unless the VM is not shown. A row that CloudStack contradicts is listed all the same, and \`doubt\` says why it may be old; of the appliance itself CloudStack is not asked.`,
   params: vmParams,
   reply: {
     status: 200,

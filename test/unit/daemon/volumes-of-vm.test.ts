@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { CloudVm, CloudVolume } from '~/server/cloudstack/cloud';
+import {
+  type CloudVm,
+  type CloudVolume,
+  IncompleteList,
+  type VolumeListFilter,
+} from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import { withUnmapped } from '~/server/daemon/volumes/volumes-of-vm';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
@@ -34,7 +39,7 @@ const here = seen({} as CloudVm, NOW, 'cloudstack');
 const onVm = seen(shown(MAPPED), NOW, 'cloudstack');
 
 function ask(
-  volumes: () => Promise<CloudVolume[]>,
+  volumes: (filter: VolumeListFilter) => Promise<CloudVolume[]>,
   { last, own, vm = here, appliance = here, mapped = [row], byId = onVm }: World = {},
 ) {
   const parts = {
@@ -180,6 +185,16 @@ describe('the volumes of another VM', () => {
     expect(await ask(volumes)).toEqual({ volumes: [told], incomplete: why });
     // Whoever destroys a VM without volumes takes an empty list for that, and need not know of any header.
     await expect(ask(volumes, { mapped: [] })).rejects.toThrow(why);
+  });
+
+  it('are said to be incomplete when CloudStack counts more than it shows, and are no empty list then', async () => {
+    const volumes = async ({ isWhole = false }: VolumeListFilter) => {
+      if (isWhole) throw new IncompleteList('listVolumes', 3, 1);
+      return [root];
+    };
+    const { volumes: listed, incomplete } = await ask(volumes);
+    expect([listed, incomplete]).toEqual([[told], expect.stringContaining('counts 3')]);
+    await expect(ask(volumes, { mapped: [] })).rejects.toThrow('counts 3');
   });
 
   it('are none where nothing is mapped or shown on a VM whose root disk a failover has taken away', async () => {
