@@ -51,6 +51,7 @@ const synced = (...actions: Drift['action'][]): HealthSources['sync'] => ({
   },
   lastJudgedAt: NOW,
   lastJudgedMonotonic: 61_000,
+  lastFailure: null,
 });
 const SOUND: HealthSources = {
   clock,

@@ -169,7 +169,8 @@ describe('dependencies', () => {
     expect(await rendered('healthy')).not.toMatch(sample);
     const judged = { ...neverSynced, last: syncReport(false, 'schedule') };
     expect(await rendered('healthy', 3, { sync: judged })).not.toMatch(sample);
-    expect(await rendered('healthy', 3, { sync: { ...judged, lastFailure: 'no right to read' } })).toMatch(sample);
+    const failed = { ...judged, lastFailure: 'no right to read' };
+    expect(await rendered('healthy', 3, { sync: failed })).toMatch(sample);
   });
 
   it('how many operations are held is told by the owner: one that stands by, or lost the database, has none', async () => {
