@@ -10,7 +10,9 @@ import {
 } from './schema';
 
 const TABLE = 'volume_operations';
-const TYPES = "ENUM('create', 'attach', 'detach', 'delete', 'cleanup') NOT NULL";
+/** Quoted, as SQL has them. */
+export const TYPES_OF_OLD = "'create', 'attach', 'detach', 'delete', 'cleanup'";
+const TYPES = `ENUM(${TYPES_OF_OLD}) NOT NULL`;
 
 /** Of rows of ours only: the old daemon executes several operations of one volume side by side. */
 export const EXECUTING_VOLUME =

@@ -1,4 +1,5 @@
 import { DaemonError } from '../../core/errors';
+import { TYPES_OF_OLD } from './001-operations';
 
 /** Sends one statement, whatever the connection is. */
 type Ask = (statement: string) => Promise<readonly Readonly<Record<string, unknown>>[]>;
@@ -54,6 +55,7 @@ async function checksOf(ask: Ask): Promise<Check[]> {
   const places = new Set(columns.map(({ place }) => String(place).toLowerCase()));
   const volume = ['volume_id', 'volume_uuid'].find((name) => places.has(`device_mappings.${name}`));
   return [
+    ...(places.has('volume_operations.type') ? UNKNOWN_TYPES : []),
     ...(volume === undefined ? [] : checksOfMappings(volume)),
     ...(places.has('nbd_exports.export_name') ? [SAME_EXPORTS] : []),
   ];
@@ -89,6 +91,16 @@ function checksOfMappings(volume: string): Check[] {
     },
   ];
 }
+
+const UNKNOWN_TYPES: readonly Check[] = [
+  ["'operations without type'", 'WHERE type IS NULL HAVING COUNT(*) > 0'],
+  ["CONCAT('operations of type ', MIN(type))", `WHERE type NOT IN (${TYPES_OF_OLD}) GROUP BY type`],
+].map(([what = '', where = '']) => ({
+  table: 'volume_operations',
+  what,
+  where,
+  remedy: `let them say which of ${TYPES_OF_OLD.replaceAll("'", '')} they were, or delete them`,
+}));
 
 const SAME_EXPORTS: Check = {
   table: 'nbd_exports',

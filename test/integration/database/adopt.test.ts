@@ -109,6 +109,16 @@ it.each([
     [`nbd_exports has the name migration-vol-${first} in several rows (id 1, 4)`],
   ],
   [
+    'types that nobody knows',
+    [
+      ...SPECIFICATION,
+      'ALTER TABLE volume_operations MODIFY type VARCHAR(32) NULL',
+      "UPDATE volume_operations SET type = 'Snapshot' WHERE id = 'aa-third'",
+      "UPDATE volume_operations SET type = NULL WHERE id = 'bb-fourth'",
+    ],
+    ['operations without type (id bb-fourth)', 'operations of type Snapshot (id aa-third): '],
+  ],
+  [
     'tables without transactions',
     SPECIFICATION.map((one) => (one.startsWith('CREATE TABLE') ? `${one} ENGINE=MyISAM` : one)),
     ['ALTER TABLE volume_operations ENGINE=InnoDB', 'ALTER TABLE device_mappings ENGINE=InnoDB'],
