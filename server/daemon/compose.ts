@@ -156,6 +156,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       isOwner: () => ownership.engine !== null,
       heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
       runningOn: (volumeId) => ownership.engine?.runningOn(volumeId) ?? null,
+      refusedOn: (volumeId) => ownership.engine?.refusedOn(volumeId) ?? null,
       whyUnwritten: (operationId) => ownership.engine?.whyUnwritten(operationId) ?? null,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),

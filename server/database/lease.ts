@@ -62,8 +62,9 @@ export async function takeOver(
         sql`INSERT INTO appliances (id, epoch, owner, since, instance, lease_until)
           VALUES (${applianceId}, ${number}, ${owner}, ${since}, ${instance}, ${IN_A_LEASE})`.execute(db),
       )
-      .catch((error: unknown) => {
-        throw isDuplicate(error) ? leaseLost() : error;
+      .catch(async (error: unknown) => {
+        // A trigger of another program may have met a row of its own table.
+        throw isDuplicate(error) && (await readOwner(database, applianceId)) !== null ? leaseLost() : error;
       });
     return { applianceId, number };
   }

@@ -90,6 +90,8 @@ export class MysqlLedger implements Ledger {
   private readonly now: () => number;
   /** The number of the epoch that has ended what the old daemon left. */
   private foreignEnded = 0;
+  /** It was to end more than the database has taken. */
+  private foreignLeft = false;
   private renewals: ({ readonly epoch: Epoch } & Renewals) | null = null;
 
   constructor(
@@ -157,7 +159,11 @@ export class MysqlLedger implements Ledger {
   }
 
   async resumable(epoch: Epoch, refused: Refusals = new Map()): Promise<Operation[]> {
-    if (this.foreignEnded !== epoch.number) await endForeignOperations(this.database, epoch, this.now());
+    if (this.foreignEnded !== epoch.number || this.foreignLeft) {
+      const left = await endForeignOperations(this.database, epoch, this.now());
+      this.foreignLeft = left.size > 0;
+      for (const [id, refusal] of left) refused.set(id, refusal);
+    }
     this.foreignEnded = epoch.number;
     return resumableOperations(this.database, epoch, refused);
   }

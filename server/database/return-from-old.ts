@@ -1,19 +1,27 @@
-import { sql, type Transaction } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { Epoch } from '../model/ledger';
+import type { Refusals } from '../model/ledger-writes';
 import { OPERATION_STATUSES } from '../model/operation';
 import { insertSelect } from './insert-select';
 import { entryRow } from './journal/write-journal';
+import { writeRows } from './journal/write-rows';
 import { addGroups } from './operation-totals';
 import type { Tables } from './tables';
 
 /**
  * Somebody may have gone back to the old daemon for a while: what it has written since is adopted anew, so
  * that sync deletes none of it before somebody has seen which (./adoption.ts). And what had not ended here by
- * then is not gone on with by itself: the volume may serve something else by now.
+ * then is not gone on with by itself: the volume may serve something else by now. What the database does not
+ * let end is `refused`, and the return is not settled before it does.
  *
  * @param at wall clock ms
  */
-export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: number): Promise<void> {
+export async function settleReturn(
+  tx: Transaction<Tables>,
+  epoch: Epoch,
+  at: number,
+  refused: Refusals,
+): Promise<void> {
   const sequence = await newestOfOld(tx, epoch);
   if (sequence === null) return;
   const { applianceId } = epoch;
@@ -24,13 +32,18 @@ export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: nu
   if (noted.length === 0)
     await sql`INSERT INTO volume_daemon_adoption (id, adopted_at, shown_at) VALUES (1, CURRENT_TIMESTAMP(3), NULL)
       ON DUPLICATE KEY UPDATE shown_at = NULL, adopted_at = CURRENT_TIMESTAMP(3)`.execute(tx);
+  const before = sql`appliance_id = ${applianceId} AND sequence < ${sequence}`;
+  const waiting = sql`${before} AND status = 'pending'`;
+  await writeRows(tx, waiting, (which) => endWaiting(tx, epoch, which, at), refused);
+  const executing = sql`${before} AND status = 'executing' AND held_reason IS NULL`;
+  const hold = (which: RawBuilder<unknown>) =>
+    sql`UPDATE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
+        held_reason = 'the previous daemon has worked here since this was accepted, and its volume may serve something else by now'
+      WHERE ${which}`.execute(tx);
+  await writeRows(tx, executing, hold, refused);
+  if (refused.size > 0) return;
   await sql`INSERT INTO volume_daemon_returns (appliance_id, sequence) VALUES (${applianceId}, ${sequence})
     ON DUPLICATE KEY UPDATE sequence = ${sequence}`.execute(tx);
-  await endWaiting(tx, epoch, sequence, at);
-  await sql`UPDATE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
-      held_reason = 'the previous daemon has worked here since this was accepted, and its volume may serve something else by now'
-    WHERE appliance_id = ${applianceId} AND status = 'executing' AND held_reason IS NULL
-      AND sequence < ${sequence}`.execute(tx);
 }
 
 /**
@@ -40,11 +53,10 @@ export async function settleReturn(tx: Transaction<Tables>, epoch: Epoch, at: nu
 async function endWaiting(
   tx: Transaction<Tables>,
   { applianceId }: Epoch,
-  newest: number,
+  waiting: RawBuilder<unknown>,
   at: number,
 ): Promise<void> {
   const now = new Date(at);
-  const waiting = sql`appliance_id = ${applianceId} AND status = 'pending' AND sequence < ${newest}`;
   const { rows } = await sql<{ type: string; n: number; us: number }>`SELECT type, COUNT(*) AS n,
       SUM(COALESCE(TIMESTAMPDIFF(MICROSECOND, created_at, ${now}), 0)) AS us
     FROM volume_operations WHERE ${waiting} GROUP BY type FOR UPDATE`.execute(tx);

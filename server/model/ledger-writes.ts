@@ -40,8 +40,14 @@ export interface Accepted {
   readonly outcome: 'accepted' | 'joined' | 'replayed';
 }
 
-/** Operations whose rows the database does not take, by id, and why. */
-export type Refusals = Map<string, string>;
+/** An operation whose row the database does not take, and why. */
+export interface Refusal {
+  readonly operation: Operation;
+  readonly reason: string;
+}
+
+/** By the id of the operation. */
+export type Refusals = Map<string, Refusal>;
 
 /** An operation that was moved to executing, and its journal up to then. */
 export interface Claimed {

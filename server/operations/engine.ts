@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { DaemonError, type ErrorCode, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
 import { type Epoch, mayRepeat } from '../model/ledger';
-import type { Refusals } from '../model/ledger-writes';
+import type { Refusal, Refusals } from '../model/ledger-writes';
 import { NeighbourDaemons } from '../model/neighbour-daemons';
 import type { Caller, JournalEntry, Operation, RunnableOperation } from '../model/operation';
 import { ActiveSteps } from './active-steps';
@@ -39,7 +39,7 @@ export class Engine implements OtherRuns {
   private readonly runs = new Map<string, { run: OperationRun; ended: Promise<void> }>();
   /** Executing operations that nobody may run, as of the last sweep. */
   private readonly held = new Map<string, Operation>();
-  /** Operations that the database did not let begin since the last sweep, and up to it. */
+  /** Operations whose rows the database did not take since the last sweep, and up to it. */
   private refused: Refusals = new Map();
   private refusedBefore: Refusals = new Map();
   private readonly steps: ActiveSteps;
@@ -126,15 +126,28 @@ export class Engine implements OtherRuns {
     return [...running.map(({ run }) => run.operation), ...this.held.values()];
   }
 
-  /** Held operations, named in health, metrics and page. */
+  /** Operations about which a person has to decide, named in health, metrics and page. */
   heldOperations(): Operation[] {
-    return [...this.held.values()];
+    return [...this.held.values()].filter(({ id }) => !this.refused.has(id));
+  }
+
+  /** Operations that cannot begin, go on or be ended, because the database does not take their rows. */
+  refusals(): Refusal[] {
+    const all = [...new Map([...this.refusedBefore, ...this.refused]).values()];
+    return all.filter(({ operation }) => !this.runs.has(operation.id));
   }
 
   /** The held operation that blocks this volume, or null. */
   heldOn(volumeId: string): Operation | null {
     if (volumeId === '') return null;
-    return this.heldOperations().find((operation) => operation.volumeId === volumeId) ?? null;
+    return [...this.held.values()].find((operation) => operation.volumeId === volumeId) ?? null;
+  }
+
+  /** The operation of this appliance that waits on this volume because its row is refused, or null. */
+  refusedOn(volumeId: string): Operation | null {
+    const { applianceId } = this.epoch;
+    const isOn = (one: Operation) => one.volumeId === volumeId && one.applianceId === applianceId;
+    return this.refusals().find(({ operation }) => isOn(operation))?.operation ?? null;
   }
 
   takingSlots(): Operation[] {
@@ -155,7 +168,7 @@ export class Engine implements OtherRuns {
    */
   whyUnwritten(operationId: string): string | null {
     const own = this.runs.get(operationId);
-    if (!own) return this.refused.get(operationId) ?? this.refusedBefore.get(operationId) ?? null;
+    if (!own) return (this.refused.get(operationId) ?? this.refusedBefore.get(operationId))?.reason ?? null;
     const { waiting } = own.run;
     return waiting?.step === WRITING ? waiting.reason : null;
   }
@@ -219,21 +232,24 @@ export class Engine implements OtherRuns {
     const running = new Set(this.runs.keys());
     this.refusedBefore = this.refused;
     // Each claim costs a transaction of its own: some of them at a sweep, in turn.
-    const notTried = [...this.refused].slice(LIMITS.CLAIM_BATCH);
+    const pending = [...this.refused].filter(([, { operation }]) => operation.status === 'pending');
+    const notTried = pending.slice(LIMITS.CLAIM_BATCH);
     const refused: Refusals = new Map();
     const executing = await this.steps.use(() => this.parts.ledger.resumable(this.epoch, refused));
     this.refused = new Map([...notTried, ...refused]);
-    const stillExecuting = new Set(executing.map(({ id }) => id));
-    for (const id of this.held.keys()) if (!stillExecuting.has(id)) this.held.delete(id);
-    const orphans = executing.filter(({ id }) => !running.has(id));
+    const open = new Set([...executing.map(({ id }) => id), ...refused.keys()]);
+    for (const id of this.held.keys()) if (!open.has(id)) this.held.delete(id);
+    // What it has sent may still have its effect, as with every other that is held.
+    for (const [id, { operation, reason }] of refused)
+      if (
+        operation.status === 'executing' &&
+        operation.applianceId === this.epoch.applianceId &&
+        !running.has(id)
+      )
+        this.held.set(id, { ...operation, held: reason });
+    const orphans = executing.filter(({ id }) => !running.has(id) && !refused.has(id));
     let resumed = 0;
     for (const operation of orphans) {
-      const refusal = refused.get(operation.id);
-      if (refusal !== undefined) {
-        // What it has sent may still have its effect, as with every other that is held.
-        this.held.set(operation.id, { ...operation, held: refusal });
-        continue;
-      }
       if (operation.held !== null || operation.type === 'unreadable') {
         await this.hold(operation, operation.held ?? 'its type is not known');
         continue;
@@ -287,13 +303,13 @@ export class Engine implements OtherRuns {
 
   /** Nothing wakes the engine when what refuses them is mended. */
   private tellRefused(): void {
-    for (const [operationId, reason] of this.refused)
-      if (this.refusedBefore.get(operationId) !== reason)
-        this.parts.logger.warn('The database does not let an operation begin', {
+    for (const [operationId, { reason }] of this.refused)
+      if (this.refusedBefore.get(operationId)?.reason !== reason)
+        this.parts.logger.warn('The database refuses the row of an operation', {
           operation_id: operationId,
           reason,
         });
-    this.refusedBefore = new Map([...this.refusedBefore, ...this.refused]);
+    this.refusedBefore = new Map(this.refused);
     if (this.refused.size > 0) void this.retry();
   }
 

@@ -41,6 +41,8 @@ export interface ServiceParts {
   heldOn(volumeId: string): Operation | null;
   /** The operation of this appliance that runs on this volume, or null. */
   runningOn(volumeId: string): Operation | null;
+  /** The one that waits on this volume because the database refuses its row, or null. */
+  refusedOn(volumeId: string): Operation | null;
   /** Why what this operation has done, or that it begins, could not be written yet; or null. */
   whyUnwritten(operationId: string): string | null;
   /** The appliance whose journal is the feed. */
@@ -262,11 +264,12 @@ export class OperationService {
    */
   private withWaitReason(operation: Operation): Operation {
     const { status, held, volumeId } = operation;
-    if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
     const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation.id);
     if (unwritten !== null) return { ...operation, waitReason: unwritten };
+    if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
     if (status !== 'pending' || volumeId === '') return operation;
-    const first = this.parts.heldOn(volumeId) ?? this.parts.runningOn(volumeId);
+    const first =
+      this.parts.heldOn(volumeId) ?? this.parts.runningOn(volumeId) ?? this.parts.refusedOn(volumeId);
     if (first === null) return operation;
     const reason = this.parts.whyUnwritten(first.id) ?? (first.held === null ? first.waitReason : null);
     const { id } = first;

@@ -1,7 +1,9 @@
 import { type Clock, sleepUntilAny, untilWholeSecond } from '../../core/clock';
 import { messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
+import type { Refusal } from '../../model/ledger-writes';
 import type { Engine, RunningOperation } from '../../operations/engine';
+import { WRITING } from '../../operations/execute/operation-record';
 import type { SyncService } from '../../sync/sync-service';
 import type { ComponentHealth, DaemonPhase, HealthReport } from '../daemon';
 import { type ApplianceView, unknownText, unusableText } from '../identity';
@@ -110,6 +112,7 @@ export function healthReport(s: HealthSources): HealthReport {
     volumeId,
     reason: held ?? '',
   }));
+  const refusals = s.engine?.refusals() ?? [];
   const drifts = (s.sync.last?.drifts ?? []).filter(
     (drift) => drift.action === 'reported' || drift.action === 'failed',
   );
@@ -121,6 +124,7 @@ export function healthReport(s: HealthSources): HealthReport {
     [cloudstack, database, exportServer].some(({ status }) => status === 'unknown') ||
     drifts.length > 0 ||
     held.length > 0 ||
+    refusals.length > 0 ||
     s.phase !== 'ready';
   return {
     status: database.status === 'unhealthy' ? 'unhealthy' : degraded ? 'degraded' : 'healthy',
@@ -139,7 +143,11 @@ export function healthReport(s: HealthSources): HealthReport {
       epoch: s.engine?.epoch.number ?? null,
       owner: s.owner,
     },
-    operations: { pending: s.pending, executing: running.length, waiting: running.flatMap(waitingOf) },
+    operations: {
+      pending: s.pending,
+      executing: running.length,
+      waiting: [...running.flatMap(waitingOf), ...refusals.map(refusedOf)],
+    },
     held,
     drifts,
     uptimeSeconds: Math.floor((s.clock.monotonic() - s.startedMonotonic) / 1000),
@@ -166,4 +174,9 @@ function waitingOf({ operation, waiting }: RunningOperation) {
   if (!waiting) return [];
   const { step, reason, attempt, nextAttemptAt } = waiting;
   return [{ id: operation.id, type: operation.type, step, reason, attempt, nextAttemptAt }];
+}
+
+/** Tried again within a second for as long as it waits, so neither tries nor times tell anything. */
+function refusedOf({ operation: { id, type }, reason }: Refusal) {
+  return { id, type, step: WRITING, reason, attempt: 0, nextAttemptAt: null };
 }

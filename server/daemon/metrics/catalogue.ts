@@ -59,7 +59,7 @@ function operationMetrics({ gauge, counter, histogram }: Meters) {
     ),
     waiting: gauge(
       'operations_held_up',
-      'Executing operations that wait for a retry or a dependency, by step.',
+      'Operations that wait for a retry or a dependency, or whose rows the database refuses, by step.',
       ['step'],
     ),
     held: gauge(

@@ -3,13 +3,14 @@ import { messageOf } from '../../core/errors';
 import type { Epoch } from '../../model/ledger';
 import type { Claimed, Refusals } from '../../model/ledger-writes';
 import { type JournalEntry, OPERATION_STATUSES, type Operation } from '../../model/operation';
-import { isDuplicate, isOfRow, unavailable } from '../connection/faults';
+import { isDuplicate, isOfRow } from '../connection/faults';
 import type { Database } from '../connection/pool';
 import { insertSelect } from '../insert-select';
 import { toEntry, toOperation } from '../rows';
 import type { Tables } from '../tables';
 import { appliance, assertEpoch, lockAppliance } from './fencing';
 import { entryRow } from './write-journal';
+import { writeRows } from './write-rows';
 
 interface Claim {
   readonly limit: number;
@@ -29,7 +30,7 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   const { rows } = await database.query((db) =>
     sql<Candidate>`
       SELECT o.* FROM volume_operations o FORCE INDEX (operations_owner)
-      WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending' ${butThose(parts.refused)}
+      WHERE o.appliance_id = ${epoch.applianceId} AND o.status = 'pending' ${butThose(epoch, parts.refused)}
         AND (o.volume_id = '' OR (
           NOT EXISTS (SELECT 1 FROM volume_operations x FORCE INDEX (unique_executing_volume)
             WHERE x.executing_volume = o.volume_id)
@@ -41,7 +42,7 @@ export async function claimOperations(database: Database, epoch: Epoch, parts: C
   if (rows.length === 0) return [];
   const ids = rows.map(({ id }) => id);
   const entries =
-    (await claimAtOnce(database, epoch, ids, parts)) ?? (await claimInSteps(database, epoch, ids, parts));
+    (await claimAtOnce(database, epoch, ids, parts)) ?? (await claimInSteps(database, epoch, rows, parts));
   const journals = new Map<string, JournalEntry[]>(ids.map((id) => [id, []]));
   for (const entry of entries) journals.get(entry.operationId)?.push(entry);
   return rows.flatMap((row) => {
@@ -57,8 +58,15 @@ interface Candidate {
   readonly id: string;
 }
 
-function butThose(refused: Refusals): RawBuilder<unknown> {
-  return refused.size === 0 ? sql`` : sql`AND o.id NOT IN (${sql.join([...refused.keys()])})`;
+/** Nor what waits behind one that has begun: no row of it may say so. */
+function butThose({ applianceId }: Epoch, refused: Refusals): RawBuilder<unknown> {
+  if (refused.size === 0) return sql``;
+  const begun = [...refused.values()].filter(
+    ({ operation }) => operation.status === 'executing' && operation.applianceId === applianceId,
+  );
+  const volumes = ['', ...begun.map(({ operation }) => operation.volumeId)];
+  return sql`AND o.id NOT IN (${sql.join([...refused.keys()])})
+    AND (o.volume_id = '' OR o.volume_id NOT IN (${sql.join(volumes)}))`;
 }
 
 /**
@@ -93,17 +101,19 @@ async function claimAtOnce(
 async function claimInSteps(
   database: Database,
   epoch: Epoch,
-  ids: readonly string[],
+  rows: readonly Candidate[],
   parts: Claim,
 ): Promise<readonly JournalEntry[]> {
+  const ids = rows.map(({ id }) => id);
   try {
     return await claimTogether(database, epoch, ids, parts);
   } catch (error) {
     if (!isOfRow(error)) throw error;
     const claimed: JournalEntry[] = [];
-    for (const id of ids)
-      if (ids.length === 1) parts.refused.set(id, messageOf(error));
-      else claimed.push(...(await claimInSteps(database, epoch, [id], parts)));
+    for (const row of rows)
+      if (rows.length === 1)
+        parts.refused.set(row.id, { operation: toOperation(row), reason: messageOf(error) });
+      else claimed.push(...(await claimInSteps(database, epoch, [row], parts)));
     return claimed;
   }
 }
@@ -183,7 +193,7 @@ export async function resumableOperations(
 ): Promise<Operation[]> {
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
-    await holdUnknownStatuses(tx, epoch);
+    await holdUnknownStatuses(tx, epoch, refused);
     await leaseAgain(tx, epoch, refused);
     const rows = await tx
       .selectFrom('volume_operations')
@@ -196,34 +206,15 @@ export async function resumableOperations(
   });
 }
 
-/** All at once; one by one when a row of theirs is refused, which keeps no other from being continued. */
-async function leaseAgain(tx: Transaction<Tables>, epoch: Epoch, refused: Refusals): Promise<void> {
-  const lease = tx
-    .updateTable('volume_operations')
-    .set({ epoch: epoch.number })
-    .where('appliance_id', '=', epoch.applianceId)
-    .where('status', '=', 'executing')
-    .where('epoch', '<>', epoch.number);
-  try {
-    await lease.execute();
-  } catch (error) {
-    if (!isOfRow(error)) throw error;
-    const left = await tx
-      .selectFrom('volume_operations')
-      .select('id')
-      .where('appliance_id', '=', epoch.applianceId)
-      .where('status', '=', 'executing')
-      .where('epoch', '<>', epoch.number)
-      .execute();
-    for (const { id } of left)
-      await lease
-        .where('id', '=', id)
-        .execute()
-        .catch((refusal: unknown) => {
-          if (!isOfRow(refusal)) throw refusal;
-          refused.set(id, messageOf(unavailable(refusal)));
-        });
-  }
+async function leaseAgain(
+  tx: Transaction<Tables>,
+  { applianceId, number }: Epoch,
+  refused: Refusals,
+): Promise<void> {
+  const others = sql`appliance_id = ${applianceId} AND status = 'executing' AND epoch <> ${number}`;
+  const lease = (which: RawBuilder<unknown>) =>
+    sql`UPDATE volume_operations SET epoch = ${number} WHERE ${which}`.execute(tx);
+  await writeRows(tx, others, lease, refused);
 }
 
 /**
@@ -232,17 +223,22 @@ async function leaseAgain(tx: Transaction<Tables>, epoch: Epoch, refused: Refusa
  * hear of it. It is held like any other row that is not understood. Those that have ended are not looked at.
  * IGNORE: while another operation executes on its volume it has to wait for that one's end.
  */
-async function holdUnknownStatuses(tx: Transaction<Tables>, { applianceId }: Epoch): Promise<void> {
+async function holdUnknownStatuses(
+  tx: Transaction<Tables>,
+  { applianceId }: Epoch,
+  refused: Refusals,
+): Promise<void> {
   const { rows } = await sql<{ status: string }>`SELECT DISTINCT status
     FROM volume_operations FORCE INDEX (operations_ended)
     WHERE appliance_id = ${applianceId} AND completed_at IS NULL`.execute(tx);
   const known: readonly string[] = OPERATION_STATUSES;
   const unknown = rows.map(({ status }) => status).filter((status) => !known.includes(status));
   if (unknown.length === 0) return;
-  await sql`UPDATE IGNORE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
-      held_reason = COALESCE(held_reason, CONCAT('its status "', status, '" is not known to this version')),
-      status = 'executing'
-    WHERE appliance_id = ${applianceId} AND status IN (${sql.join(unknown)}) AND completed_at IS NULL`.execute(
-    tx,
-  );
+  const theirs = sql`appliance_id = ${applianceId} AND status IN (${sql.join(unknown)}) AND completed_at IS NULL`;
+  const hold = (which: RawBuilder<unknown>) =>
+    sql`UPDATE IGNORE volume_operations SET held_at = CURRENT_TIMESTAMP(3),
+        held_reason = COALESCE(held_reason, CONCAT('its status "', status, '" is not known to this version')),
+        status = 'executing'
+      WHERE ${which}`.execute(tx);
+  await writeRows(tx, theirs, hold, refused);
 }

@@ -46,7 +46,7 @@ const component = z.object({
 export const healthSchema = named('Health', {
   status: z.enum(HEALTH_STATUSES).meta({
     description:
-      'unhealthy: the database is away. degraded: a component is degraded or unhealthy (CloudStack, database and export server also: unknown), the phase is not `ready`, an operation is held, or a drift is left to a person',
+      'unhealthy: the database is away. degraded: a component is degraded or unhealthy (CloudStack, database and export server also: unknown), the phase is not `ready`, an operation is held or its row refused by the database, or a drift is left to a person',
   }),
   timestamp,
   cloudstack_health: componentStatus.meta({ description: 'status of `components.cloudstack`' }),
@@ -120,7 +120,10 @@ export const healthSchema = named('Health', {
           next_attempt_at: timestamp.nullable(),
         }),
       )
-      .meta({ description: 'running operations that wait: for what, and until when' }),
+      .meta({
+        description:
+          'operations that wait: for what, and until when. Also those whose rows the database refuses, at step journal: neither retry nor abandon helps there',
+      }),
     held: z
       .array(z.object({ id: z.string(), type: operationType, volume_id: z.string(), reason: z.string() }))
       .meta({ description: 'operations that nobody runs until a person retries or abandons them' }),

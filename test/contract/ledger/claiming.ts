@@ -40,7 +40,8 @@ export function describeClaiming(suite: LedgerSuite): void {
         await ask(attach(A, APPLIANCE)),
         await ask(detach(B)),
       ];
-      const claimed = await ledger.claim(epoch, 1, new Map([[refused.id, 'a trigger refuses it']]));
+      const refusal = { operation: refused, reason: 'a trigger refuses it' };
+      const claimed = await ledger.claim(epoch, 1, new Map([[refused.id, refusal]]));
       expect(claimed.map(({ operation }) => operation.id)).toEqual([other.id]);
     });
 

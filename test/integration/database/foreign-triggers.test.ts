@@ -4,7 +4,7 @@ import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
 import type { MappingEffect, Refusals } from '~/server/model/ledger-writes';
-import { A, APPLIANCE, attach, B, create, ended, mapping, T0 } from '../../contract/ledger/fixtures';
+import { A, APPLIANCE, attach, B, create, detach, ended, mapping, T0 } from '../../contract/ledger/fixtures';
 import { startMigrated } from './start-migrated';
 
 let server: Mariadb;
@@ -76,6 +76,7 @@ it('one request that a trigger refuses is answered as such, and those that came 
 });
 
 const reason = waits.message;
+const told = (refused: Refusals) => [...refused].map(([id, refusal]) => [id, refusal.reason]);
 
 it.each([
   ['UPDATE ON volume_operations', `NEW.volume_id = '${A}'`, '22001', 1406],
@@ -97,7 +98,7 @@ it.each([
     await refuses(event, when, state, number);
     const refused: Refusals = new Map();
     expect(await ledger.claim(epoch, 1, refused)).toEqual([]);
-    expect([...refused]).toEqual([[unwanted.id, reason]]);
+    expect(told(refused)).toEqual([[unwanted.id, reason]]);
     expect((await ledger.claim(epoch, 1, refused)).map(({ operation }) => operation.id)).toEqual([other.id]);
     expect(await ledger.claim(epoch, 10)).toEqual([]);
     await sql('DROP TRIGGER theirs');
@@ -118,7 +119,7 @@ it('one operation that a trigger does not let go on after a take-over is named, 
     unwanted.id,
     other.id,
   ]);
-  expect([...refused]).toEqual([[unwanted.id, reason]]);
+  expect(told(refused)).toEqual([[unwanted.id, reason]]);
   const notes = (id: string) =>
     ledger.append(epoch, id, { after: 2, at: T0, entries: [{ step: 'x', state: 'note', data: {} }] });
   await notes(other.id);
@@ -140,4 +141,94 @@ it('a row that a trigger has in its own table already is no sign of another owne
   await expect(ledger.append(epoch, operation.id, change)).rejects.toMatchObject(waits);
   await sql('DROP TRIGGER theirs');
   await ledger.append(epoch, operation.id, change);
+});
+
+it.each([
+  ['UPDATE ON volume_operations', "NEW.id = 'old-1'"],
+  ['INSERT ON volume_operation_steps', "NEW.operation_id = 'old-1'"],
+])(
+  'one operation of the old daemon that a trigger does not let end (%s) is named, and keeps no other',
+  async (event, when) => {
+    await sql('DELETE FROM volume_operations');
+    await sql(`INSERT INTO volume_operations (id, type, status, volume_id, request) VALUES
+    ('old-1', 'attach', 'executing', '${A}', '{}'), ('old-2', 'attach', 'executing', '${B}', '{}'),
+    ('old-3', 'detach', 'pending', '${B}', '{}')`);
+    const { operation } = await ledger.accept(epoch, attach(A, APPLIANCE));
+    await refuses(event, when);
+    epoch = await ledger.takeOver(APPLIANCE, 'next');
+    const refused: Refusals = new Map();
+    await ledger.resumable(epoch, refused);
+    expect(told(refused)).toEqual([['old-1', reason]]);
+    expect(await ledger.readOperation('old-1')).toMatchObject({ status: 'executing' });
+    for (const id of ['old-2', 'old-3'])
+      expect(await ledger.readOperation(id)).toMatchObject({ errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect((await ledger.claim(epoch, 9, refused)).map(({ operation: { id } }) => id)).toEqual([
+      operation.id,
+    ]);
+    await sql('DROP TRIGGER theirs');
+    refused.clear();
+    await ledger.resumable(epoch, refused);
+    expect([...refused]).toEqual([]);
+    expect(await ledger.readOperation('old-1')).toMatchObject({ errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    expect(await ledger.readJournal('old-1')).toMatchObject([{ state: 'note' }]);
+  },
+);
+
+it('one of unknown status that a trigger does not let be held is named, and keeps only its volume waiting', async () => {
+  await sql('DELETE FROM volume_operations');
+  const { operation: strange } = await ledger.accept(epoch, attach(A, APPLIANCE));
+  const { operation: behind } = await ledger.accept(epoch, detach(A));
+  const { operation: other } = await ledger.accept(epoch, attach(B, APPLIANCE));
+  await sql("ALTER TABLE volume_operations MODIFY status VARCHAR(32) NOT NULL DEFAULT 'pending'");
+  await sql(`UPDATE volume_operations SET status = 'paused' WHERE id = '${strange.id}'`);
+  await refuses('UPDATE ON volume_operations', `NEW.id = '${strange.id}'`);
+  const refused: Refusals = new Map();
+  expect((await ledger.resumable(epoch, refused)).map(({ id }) => id)).toEqual([]);
+  expect(told(refused)).toEqual([[strange.id, reason]]);
+  expect((await ledger.claim(epoch, 9, refused)).map(({ operation: { id } }) => id)).toEqual([other.id]);
+  await sql('DROP TRIGGER theirs');
+  refused.clear();
+  expect((await ledger.resumable(epoch, refused)).map(({ id, held }) => [id, held])).toEqual([
+    [strange.id, 'its status "paused" is not known to this version'],
+    [other.id, null],
+  ]);
+  expect(await ledger.readOperation(behind.id)).toMatchObject({ status: 'pending' });
+});
+
+it.each([
+  ['UPDATE ON volume_operations', (id: string) => `NEW.id = '${id}'`],
+  ['INSERT ON volume_operation_steps', (id: string) => `NEW.operation_id = '${id}'`],
+])(
+  'after a return from the old daemon, what a trigger does not let end (%s) is not begun, and keeps no other',
+  async (event, when) => {
+    await sql('DELETE FROM volume_operations');
+    const { operation: runs } = await ledger.accept(epoch, attach(A, APPLIANCE));
+    await ledger.claim(epoch, 9);
+    const { operation: waits1 } = await ledger.accept(epoch, attach(B, APPLIANCE));
+    const { operation: waits2 } = await ledger.accept(epoch, create('waits'));
+    await sql(
+      "INSERT INTO volume_operations (id, type, status, volume_id, request) VALUES ('old', 'attach', 'completed', '', '{}')",
+    );
+    await refuses(event, `${when(waits1.id)} OR ${when(runs.id)}`);
+    epoch = await ledger.takeOver(APPLIANCE, 'next');
+    const refused: Refusals = new Map();
+    await ledger.resumable(epoch, refused);
+    expect(told(refused)).toContainEqual([waits1.id, reason]);
+    expect(await ledger.readOperation(waits2.id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
+    expect(await ledger.claim(epoch, 9, refused)).toEqual([]);
+    await sql('DROP TRIGGER theirs');
+    refused.clear();
+    const held = expect.stringContaining('the previous daemon has worked here since');
+    expect(await ledger.resumable(epoch, refused)).toMatchObject([{ id: runs.id, held }]);
+    expect([...refused]).toEqual([]);
+    expect(await ledger.readOperation(waits1.id)).toMatchObject({ errorCode: 'OPERATION_ABANDONED' });
+  },
+);
+
+it("a trigger's own duplicate at the first take-over of an appliance is no sign of another owner", async () => {
+  await refuses('INSERT ON appliances', 'TRUE', '23000', 1062);
+  await expect(ledger.takeOver('another-appliance', 'test')).rejects.toMatchObject({
+    code: 'DATABASE_UNAVAILABLE',
+    message: expect.stringMatching(/Not in theirs.*SHOW TRIGGERS/),
+  });
 });

@@ -64,6 +64,7 @@ async function waiting(
     isOwner,
     heldOn: () => null,
     runningOn: () => null,
+    refusedOn: () => null,
     whyUnwritten: () => null,
     applianceId: () => applianceId,
     admit: () => {},

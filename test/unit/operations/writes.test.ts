@@ -75,9 +75,11 @@ describe('what an operation writes', () => {
     const tries: string[] = [];
     rig.ledger.claim = async (_epoch: Epoch, _limit: number, refused: Refusals = new Map()) => {
       const pending = await operations.list({ status: 'pending', limit: 10 });
-      for (const one of pending.filter((operation) => !refused.has(operation.id))) {
+      for (const one of pending.filter(
+        (operation) => operation.type === 'attach' && !refused.has(operation.id),
+      )) {
         tries.push(one.id);
-        refused.set(one.id, 'a trigger refuses it');
+        refused.set(one.id, { operation: one, reason: 'a trigger refuses it' });
       }
       return [];
     };
@@ -85,10 +87,18 @@ describe('what an operation writes', () => {
     await rig.pass(3 * SECOND_MS);
     const waits = { status: 'pending', waitReason: 'a trigger refuses it' };
     expect(await operations.read(asked)).toMatchObject(waits);
+    const behind = await rig.request('detach', { volume_id: id });
+    expect((await operations.read(behind)).waitReason).toContain(
+      `operation ${asked} on this volume waits itself: a trigger refuses it`,
+    );
+    const { engine } = rig.domain.ownership;
+    expect(engine?.refusals()).toMatchObject([{ operation: { id: asked } }]);
     expect(tries.length).toBeGreaterThan(1);
     expect(tries.length).toBeLessThan(6);
     rig.ledger.claim = claim;
     expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
+    expect(await rig.ended(behind)).toMatchObject({ status: 'completed' });
+    expect(engine?.refusals()).toEqual([]);
   });
 
   it('while the database does not let an operation go on after a restart, its disk is waited for as before, and it goes on once it may', async () => {
@@ -97,9 +107,11 @@ describe('what an operation writes', () => {
     const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
     await rig.untilSent('attachVolume');
     const { resumable } = rig.ledger;
-    rig.ledger.resumable = (epoch: Epoch, refused?: Refusals) => {
-      refused?.set(asked, 'a trigger refuses it');
-      return resumable.call(rig.ledger, epoch);
+    rig.ledger.resumable = async (epoch: Epoch, refused?: Refusals) => {
+      const executing = await resumable.call(rig.ledger, epoch);
+      const operation = executing.find((one) => one.id === asked);
+      if (operation) refused?.set(asked, { operation, reason: 'a trigger refuses it' });
+      return executing;
     };
     const behind = await rig.request('detach', { volume_id: id });
     await rig.restart(5 * SECOND_MS);
@@ -107,6 +119,8 @@ describe('what an operation writes', () => {
     const waits = { status: 'executing', waitReason: 'a trigger refuses it' };
     expect(await operations.read(asked)).toMatchObject(waits);
     expect(ownership.engine?.attachingDisks()).toMatchObject([{ id: asked }]);
+    expect(ownership.engine?.refusals()).toMatchObject([{ operation: { id: asked } }]);
+    expect(ownership.engine?.heldOperations(), 'retry and abandon do not help').toEqual([]);
     expect((await operations.read(behind)).waitReason).toContain(
       `operation ${asked} on this volume waits itself: a trigger refuses it`,
     );
