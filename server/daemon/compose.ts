@@ -158,6 +158,7 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       runningOn: (volumeId) => ownership.engine?.runningOn(volumeId) ?? null,
       refusedOn: (volumeId) => ownership.engine?.refusedOn(volumeId) ?? null,
       whyUnwritten: (operationId) => ownership.engine?.whyUnwritten(operationId) ?? null,
+      unsettled: () => ownership.unsettled,
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({

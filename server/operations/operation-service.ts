@@ -45,6 +45,8 @@ export interface ServiceParts {
   refusedOn(volumeId: string): Operation | null;
   /** Why what this operation has done, or that it begins, could not be written yet; or null. */
   whyUnwritten(operationId: string): string | null;
+  /** Why it is not known who owns the appliance, and nobody here runs its operations; or null. */
+  unsettled(): string | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -263,10 +265,13 @@ export class OperationService {
    * does not change with that of another one.
    */
   private withWaitReason(operation: Operation): Operation {
-    const { status, held, volumeId } = operation;
+    const { status, held, volumeId, applianceId } = operation;
     const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation.id);
     if (unwritten !== null) return { ...operation, waitReason: unwritten };
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
+    const isOurs = !isTerminal(status) && applianceId === this.parts.applianceId();
+    const unsettled = isOurs ? this.parts.unsettled() : null;
+    if (unsettled !== null) return { ...operation, waitReason: unsettled };
     if (status !== 'pending' || volumeId === '') return operation;
     const first =
       this.parts.heldOn(volumeId) ?? this.parts.runningOn(volumeId) ?? this.parts.refusedOn(volumeId);

@@ -66,6 +66,7 @@ async function waiting(
     runningOn: () => null,
     refusedOn: () => null,
     whyUnwritten: () => null,
+    unsettled: () => null,
     applianceId: () => applianceId,
     admit: () => {},
   });

@@ -130,6 +130,26 @@ describe('what an operation writes', () => {
     expect(rig.calls).toEqual(['attachVolume', 'detachVolume']);
   });
 
+  it('while it cannot be settled who owns the appliance, what has not ended says so', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const { id } = await rig.volume();
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    const behind = await rig.request('detach', { volume_id: id });
+    await rig.untilSent('attachVolume');
+    const { renewLease, readOwner } = rig.ledger;
+    const isLocked = async () => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'another session holds a lock');
+    };
+    Object.assign(rig.ledger, { renewLease: isLocked, readOwner: isLocked });
+    await rig.pass(5 * SECOND_MS);
+    const { operations } = rig.domain;
+    const waitReason = 'it could not be settled who owns this appliance: another session holds a lock';
+    for (const one of [asked, behind]) expect(await operations.read(one)).toMatchObject({ waitReason });
+    Object.assign(rig.ledger, { renewLease, readOwner });
+    expect(await rig.ended(behind)).toMatchObject({ status: 'completed', waitReason: null });
+    expect(await operations.read(asked)).toMatchObject({ status: 'completed', waitReason: null });
+  });
+
   it('one that is to be held, and whose row the database does not take, holds up no other', async () => {
     const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
     const [{ id }, other] = [
