@@ -134,7 +134,9 @@ export const LIMITS = {
   RENEWALS_PER_NOTE: 10,
   LEASE_RETRY_MS: 250,
   LEASE_LOOK_MS: 500,
-  LEASE_STATEMENT_MS: 1_000,
+  // Longer than DATABASE_LOCK_WAIT_MS: where writes wait for rows of other programs, one of them holds the
+  // appliance's row nearly always, and gives way just when a renewal that waits as long would be given up.
+  LEASE_STATEMENT_MS: 1_500,
   // In a row, before another node of a cluster is tried. One may be the load of a moment.
   UNANSWERED_WRITES: 2,
   HEALTH_RETRY_MS: 2_000,
@@ -269,8 +271,8 @@ export const LIMITS = {
   DATABASE_BACKOFF_CAP_MS: 5_000,
   // Longer than a wait for a lock, and than a Galera cluster needs to give up a node that died
   DATABASE_STATEMENT_MS: 8_000,
-  // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile: two
-  // such waits and a renewal fit into LEASE_HOLD_MS.
+  // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile: such
+  // a wait and a renewal fit into LEASE_HOLD_MS.
   DATABASE_LOCK_WAIT_MS: 1_000,
   // Longer than LEASE_RETRY_MS
   DATABASE_LOCK_PAUSE_MS: 500,

@@ -12,7 +12,7 @@ import { faultOf, translate } from './faults';
 import { Lane, type LaneOptions } from './lane';
 import { pauseAfterLockWait } from './lock-pause';
 import { type StatementResult, sendPacket } from './packet';
-import { sessionStatements } from './session';
+import { lockWaits, sessionStatements } from './session';
 
 /** A certificate for another name is refused; for an address the driver has no name to compare. */
 function sslOptions({ tls, ca }: Dsn, { host, socketPath }: Address): NonNullable<PoolOptions['ssl']> {
@@ -176,7 +176,7 @@ function urgentLane(dsn: Dsn, address: Address, nodes: number): LaneOptions {
       connectionLimit: 1,
       queueLimit: LIMITS.DATABASE_QUEUE,
     },
-    session: sessionStatements(LIMITS.DATABASE_IDLE_MS),
+    session: sessionStatements(LIMITS.DATABASE_IDLE_MS, lockWaits(LIMITS.LEASE_STATEMENT_MS)),
     statementMs: LIMITS.LEASE_STATEMENT_MS,
     demands: { writable: nodes > 1, causal: false, timeoutMs: LIMITS.LEASE_STATEMENT_MS },
     rank: RANKS.lease,

@@ -41,9 +41,11 @@ const MYSQL = '/*!50708 , max_execution_time = 0 */';
  * program). Meanwhile it holds the appliance's row (../journal/fencing.ts), and the renewal of the lease
  * waits behind it.
  */
-const LOCK_WAITS: readonly string[] = ['innodb_lock_wait_timeout', 'lock_wait_timeout'].map(
-  (name) => `${name} = ${LIMITS.DATABASE_LOCK_WAIT_MS / 1000}`,
-);
+export function lockWaits(ms: number): readonly string[] {
+  // Whole seconds
+  const names = ['innodb_lock_wait_timeout', 'lock_wait_timeout'];
+  return names.map((name) => `${name} = ${Math.ceil(ms / 1000)}`);
+}
 
 /**
  * The statements that begin a session; any that fails makes it unusable. READ COMMITTED, because the gap
@@ -54,7 +56,10 @@ const LOCK_WAITS: readonly string[] = ['innodb_lock_wait_timeout', 'lock_wait_ti
  * @example
  * for (const statement of sessionStatements(LIMITS.DATABASE_IDLE_MS)) await connection.query(statement);
  */
-export function sessionStatements(idleMs: number, waiting = LOCK_WAITS): readonly string[] {
+export function sessionStatements(
+  idleMs: number,
+  waiting = lockWaits(LIMITS.DATABASE_LOCK_WAIT_MS),
+): readonly string[] {
   return [
     // A mode that is strict would refuse what an administrator has bounded (--maximum-sort-buffer-size and
     // the like); a lax one takes as much of it as there may be.

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
@@ -32,6 +33,16 @@ async function isWaitedFor(): Promise<boolean> {
   );
   return Array.isArray(waiting) && waiting.length > 0;
 }
+
+it('a renewal of the lease waits longer than the writes that it waits for, and is tried twice while the lease is held', async () => {
+  const { rows } = await database.pool.urgent((db) =>
+    sql`SELECT @@innodb_lock_wait_timeout AS \`row\`, @@lock_wait_timeout AS \`table\``.execute(db),
+  );
+  expect(rows).toEqual([{ row: 2, table: 2 }]);
+  expect(LIMITS.LEASE_STATEMENT_MS).toBeGreaterThanOrEqual(LIMITS.DATABASE_LOCK_WAIT_MS + 500);
+  const until = LIMITS.LEASE_RENEW_MS + LIMITS.LEASE_STATEMENT_MS + LIMITS.LEASE_RETRY_MS;
+  expect(LIMITS.LEASE_HOLD_MS - until).toBeGreaterThanOrEqual(750);
+});
 
 it.each([
   ['the row of a mapping', ['BEGIN', 'SELECT * FROM device_mappings FOR UPDATE'], 'ROLLBACK'],
