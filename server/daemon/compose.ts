@@ -157,8 +157,10 @@ export function compose(ports: Ports, settings: DomainSettings): Domain {
       heldOn: (volumeId) => ownership.engine?.heldOn(volumeId) ?? null,
       runningOn: (volumeId) => ownership.engine?.runningOn(volumeId) ?? null,
       refusedOn: (volumeId) => ownership.engine?.refusedOn(volumeId) ?? null,
-      whyUnwritten: (operationId) => ownership.engine?.whyUnwritten(operationId) ?? null,
-      unsettled: () => ownership.unsettled,
+      whyUnwritten: (operation) => {
+        if (ownership.engine !== null) return ownership.engine.whyUnwritten(operation);
+        return operation.applianceId === applianceId() ? ownership.unsettled : null;
+      },
       admit: (type, request) => admit(type, request, () => identity.require()),
     }),
     exports: new ExportService({

@@ -42,6 +42,8 @@ export class Engine implements OtherRuns {
   /** Operations whose rows the database did not take since the last sweep, and up to it. */
   private refused: Refusals = new Map();
   private refusedBefore: Refusals = new Map();
+  /** Why the engine waits for the database; null: it does not. */
+  private brokenOff: string | null = null;
   private readonly steps: ActiveSteps;
   readonly vmJobs = new VmJobQueue();
   readonly denials = new JobDenials();
@@ -166,11 +168,15 @@ export class Engine implements OtherRuns {
   /**
    * Why what this operation has done, or that it begins, could not be written yet; null when all of it is.
    */
-  whyUnwritten(operationId: string): string | null {
-    const own = this.runs.get(operationId);
-    if (!own) return (this.refused.get(operationId) ?? this.refusedBefore.get(operationId))?.reason ?? null;
-    const { waiting } = own.run;
-    return waiting?.step === WRITING ? waiting.reason : null;
+  whyUnwritten({ id, applianceId }: Operation): string | null {
+    const own = this.runs.get(id);
+    if (own) {
+      const { waiting } = own.run;
+      return waiting?.step === WRITING ? waiting.reason : null;
+    }
+    const refusal = this.refused.get(id) ?? this.refusedBefore.get(id);
+    if (refusal) return refusal.reason;
+    return applianceId === this.epoch.applianceId && !this.held.has(id) ? this.brokenOff : null;
   }
 
   /** The operation that runs on this volume, or null. */
@@ -214,6 +220,7 @@ export class Engine implements OtherRuns {
         if (this.resumeWanted) report.resumed += await this.resume();
         this.resolveStarted();
         report.claimed += await this.claim();
+        this.brokenOff = null;
       }
     } catch (error) {
       // Nothing is claimed before another look.
@@ -377,7 +384,10 @@ export class Engine implements OtherRuns {
       return;
     }
     if (error instanceof DaemonError && error.code === 'DATABASE_UNAVAILABLE') {
-      this.parts.logger.warn('The engine waits for the database', { error });
+      // Once a second for as long as it is away.
+      if (this.brokenOff !== error.message)
+        this.parts.logger.warn('The engine waits for the database', { error });
+      this.brokenOff = error.message;
       void this.retry();
       return;
     }

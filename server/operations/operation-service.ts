@@ -44,9 +44,7 @@ export interface ServiceParts {
   /** The one that waits on this volume because the database refuses its row, or null. */
   refusedOn(volumeId: string): Operation | null;
   /** Why what this operation has done, or that it begins, could not be written yet; or null. */
-  whyUnwritten(operationId: string): string | null;
-  /** Why it is not known who owns the appliance, and nobody here runs its operations; or null. */
-  unsettled(): string | null;
+  whyUnwritten(operation: Operation): string | null;
   /** The appliance whose journal is the feed. */
   applianceId(): string;
   /** Throws APPLIANCE_UNKNOWN when requests of this type cannot be served, or why this request is refused. */
@@ -265,18 +263,15 @@ export class OperationService {
    * does not change with that of another one.
    */
   private withWaitReason(operation: Operation): Operation {
-    const { status, held, volumeId, applianceId } = operation;
-    const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation.id);
+    const { status, held, volumeId } = operation;
+    const unwritten = isTerminal(status) ? null : this.parts.whyUnwritten(operation);
     if (unwritten !== null) return { ...operation, waitReason: unwritten };
     if (status === 'executing' && held !== null) return { ...operation, waitReason: `held: ${held}` };
-    const isOurs = !isTerminal(status) && applianceId === this.parts.applianceId();
-    const unsettled = isOurs ? this.parts.unsettled() : null;
-    if (unsettled !== null) return { ...operation, waitReason: unsettled };
     if (status !== 'pending' || volumeId === '') return operation;
     const first =
       this.parts.heldOn(volumeId) ?? this.parts.runningOn(volumeId) ?? this.parts.refusedOn(volumeId);
     if (first === null) return operation;
-    const reason = this.parts.whyUnwritten(first.id) ?? (first.held === null ? first.waitReason : null);
+    const reason = this.parts.whyUnwritten(first) ?? (first.held === null ? first.waitReason : null);
     const { id } = first;
     if (reason !== null)
       return { ...operation, waitReason: `operation ${id} on this volume waits itself: ${reason}` };

@@ -66,7 +66,6 @@ async function waiting(
     runningOn: () => null,
     refusedOn: () => null,
     whyUnwritten: () => null,
-    unsettled: () => null,
     applianceId: () => applianceId,
     admit: () => {},
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
+import { silentLogger } from '~/server/core/log/logger';
 import { changesRow } from '~/server/model/changed-operation';
 import type { Epoch } from '~/server/model/ledger';
 import type { OperationChange, Refusals } from '~/server/model/ledger-writes';
@@ -99,6 +100,27 @@ describe('what an operation writes', () => {
     expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
     expect(await rig.ended(behind)).toMatchObject({ status: 'completed' });
     expect(engine?.refusals()).toEqual([]);
+  });
+
+  it('while the engine waits for the database, what it has not begun says so; the log once', async () => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const rig = await Rig.start({ logger });
+    const { operations } = rig.domain;
+    const { id } = await rig.volume();
+    const { claim } = rig.ledger;
+    rig.ledger.claim = async () => {
+      throw new DaemonError('DATABASE_UNAVAILABLE', 'UPDATE command denied');
+    };
+    const asked = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.pass(5 * SECOND_MS);
+    const waits = { status: 'pending', waitReason: 'UPDATE command denied' };
+    expect(await operations.read(asked)).toMatchObject(waits);
+    expect(warnings).toEqual(['The engine waits for the database']);
+    rig.ledger.claim = claim;
+    expect(await rig.ended(asked)).toMatchObject({ status: 'completed', waitReason: null });
+    const next = await rig.request('detach', { volume_id: id });
+    expect(await operations.read(next)).toMatchObject({ waitReason: null });
   });
 
   it('while the database does not let an operation go on after a restart, its disk is waited for as before, and it goes on once it may', async () => {
