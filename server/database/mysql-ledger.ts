@@ -350,6 +350,8 @@ export class MysqlLedger implements Ledger {
   }
 
   probe(epoch: Epoch | null): Promise<number> {
-    return probe(this.database, epoch, this.now());
+    const { renewals } = this;
+    const isOfEpoch = epoch !== null && renewals !== null && isSameEpoch(renewals.epoch, epoch);
+    return probe(this.database, epoch, this.now(), isOfEpoch ? renewals.answered : 0);
   }
 }

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseProxy, type Ruling } from '~/lab/faults/database-proxy';
 import type { Mariadb } from '~/lab/mariadb';
@@ -120,7 +121,9 @@ it('a proxy that takes one statement at a time: it is said once, all goes one by
 });
 
 it('a proxy that sends reads to a replica that lags is no database to work with, and is named', async () => {
-  const lags: Ruling = { instead: 'SELECT NOW(3) AS now, NOW(3) - INTERVAL 1 SECOND AS probed_at' };
+  const lags: Ruling = {
+    instead: 'SELECT NOW(3) AS now, NOW(3) - INTERVAL 1 SECOND AS probed_at, 9 AS renewals',
+  };
   sick.judge = ({ text }) => (/^select current_timestamp/i.test(text) ? lags : null);
   await expect(ledger.probe(epoch)).rejects.toMatchObject({
     code: 'DATABASE_UNAVAILABLE',
@@ -128,4 +131,24 @@ it('a proxy that sends reads to a replica that lags is no database to work with,
   });
   sick.judge = () => null;
   await ledger.probe(epoch);
+});
+
+it('a proxy whose connections lead to two servers, as after a switch that left the old ones open: all are made anew', async () => {
+  const idOf = async () => {
+    const { rows } = await pool.urgent((db) => sql<{ id: number }>`SELECT CONNECTION_ID() AS id`.execute(db));
+    return Number(rows[0]?.id);
+  };
+  await ledger.renewLease(epoch);
+  const before = await idOf();
+  const old: Ruling = {
+    instead: 'SELECT NOW(3) AS now, NOW(3) + INTERVAL 1 SECOND AS probed_at, 0 AS renewals',
+  };
+  sick.judge = ({ text }) => (/^select current_timestamp/i.test(text) ? old : null);
+  await expect(ledger.probe(epoch)).rejects.toMatchObject({
+    code: 'DATABASE_UNAVAILABLE',
+    message: expect.stringContaining('lead to two servers'),
+  });
+  sick.judge = () => null;
+  await ledger.probe(epoch);
+  expect(await idOf()).not.toBe(before);
 });
