@@ -37,7 +37,8 @@ export async function pruneHistory(
   let deleted = 0;
   for (let batch: number = LIMITS.PRUNE_BATCH; batch === LIMITS.PRUNE_BATCH && !stopping.aborted; ) {
     const pruned = await ledger.prune(epoch, pruning);
-    if (pruned.refused !== null) logger.warn('The history is not pruned', { reason: pruned.refused });
+    if (pruned.refused !== null)
+      logger.warn('The history is not pruned, or not all of it', { reason: pruned.refused });
     batch = pruned.deleted;
     deleted += batch;
   }

@@ -1,8 +1,10 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { type Pruned, type Pruning, whyClocksDiffer } from '../model/age';
 import type { Epoch } from '../model/ledger';
+import type { Refusals } from '../model/ledger-writes';
 import type { Database } from './connection/pool';
 import { assertEpoch } from './journal/fencing';
+import { writeRows } from './journal/write-rows';
 import { correctTotals } from './operation-totals';
 import { BY_VOLUME, PROOFS } from './own-volumes';
 import type { Tables } from './tables';
@@ -16,22 +18,27 @@ export async function prune(database: Database, epoch: Epoch, pruning: Pruning):
   return database.transaction(async (tx) => {
     await assertEpoch(tx, epoch);
     const nowMs = await databaseNow(tx);
-    const refused = whyClocksDiffer(nowMs, localNowMs);
-    if (refused !== null) return { deleted: 0, refused };
+    const clocksDiffer = whyClocksDiffer(nowMs, localNowMs);
+    if (clocksDiffer !== null) return { deleted: 0, refused: clocksDiffer };
     const before = new Date(nowMs - ageMs);
     let deleted = 0;
+    const kept: Refusals = new Map();
     const upTo = await lastToPrune(tx, epoch, keepNewest);
     for (const appliance of upTo === null ? [] : [epoch.applianceId, '']) {
       const ids = await needless(tx, { appliance, before, upTo, limit: limit - deleted });
       if (ids.length === 0) continue;
-      await sql`DELETE FROM volume_operations WHERE id IN (${sql.join(ids)})`.execute(tx);
-      deleted += ids.length;
+      const keptBefore = kept.size;
+      const remove = (which: RawBuilder<unknown>) =>
+        sql`DELETE FROM volume_operations WHERE ${which}`.execute(tx);
+      await writeRows(tx, sql`id IN (${sql.join(ids)})`, remove, kept);
+      deleted += ids.length - (kept.size - keptBefore);
     }
     await pruneEntries(tx, epoch, before, pruning);
     if (deleted < limit) {
       for (const appliance of [epoch.applianceId, '']) await correctTotals(tx, appliance);
     }
-    return { deleted, refused: null };
+    const [first] = kept.values();
+    return { deleted, refused: first ? `operation ${first.operation.id} stays: ${first.reason}` : null };
   });
 }
 

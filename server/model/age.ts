@@ -15,7 +15,7 @@ export interface Pruning {
 /** What `prune` has done. */
 export interface Pruned {
   readonly deleted: number;
-  /** Why nothing may be deleted by age, or null. */
+  /** Why nothing may be deleted by age, or why one that is old enough stays; or null. */
   readonly refused: string | null;
 }
 

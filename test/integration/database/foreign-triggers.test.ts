@@ -232,3 +232,25 @@ it("a trigger's own duplicate at the first take-over of an appliance is no sign 
     message: expect.stringMatching(/Not in theirs.*SHOW TRIGGERS/),
   });
 });
+
+it('one ended operation that a trigger does not let be deleted is named, and keeps no other from being pruned', async () => {
+  await sql('DELETE FROM volume_operations');
+  for (const [id, days] of [
+    ['old-1', 9],
+    ['old-2', 8],
+    ['old-3', 7],
+  ] as const)
+    await sql(`INSERT INTO volume_operations (id, appliance_id, type, status, volume_id, request, created_at, completed_at, accepted_at)
+      VALUES ('${id}', '${APPLIANCE}', 'create', 'failed', '', '{}', NOW() - INTERVAL 9 DAY, NOW() - INTERVAL ${days} DAY, NOW() - INTERVAL 9 DAY)`);
+  await sql(`CREATE TRIGGER theirs BEFORE DELETE ON volume_operations FOR EACH ROW BEGIN IF OLD.id = 'old-1' THEN
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'Not in theirs'; END IF; END`);
+  const prune = () =>
+    ledger.prune(epoch, { ageMs: 86_400_000, localNowMs: Date.now(), keepNewest: 0, limit: 2 });
+  expect(await prune()).toEqual({
+    deleted: 1,
+    refused: expect.stringMatching(/^operation old-1 stays: .*Not in theirs/),
+  });
+  expect(await prune()).toMatchObject({ deleted: 1 });
+  await sql('DROP TRIGGER theirs');
+  expect(await prune()).toEqual({ deleted: 1, refused: null });
+});
