@@ -86,7 +86,7 @@ export interface HealthSources {
   readonly deviceMonitor: ComponentHealth;
   readonly access: ComponentHealth;
   readonly appliance: ApplianceView;
-  readonly engine: Pick<Engine, 'status' | 'heldOperations' | 'epoch'> | null;
+  readonly engine: Pick<Engine, 'status' | 'heldOperations' | 'refusals' | 'epoch'> | null;
   readonly owner: string | null;
   readonly pending: number;
   readonly sync: Pick<SyncService, 'last' | 'lastJudgedAt' | 'lastJudgedMonotonic' | 'lastFailure'>;

@@ -34,6 +34,7 @@ const engine: NonNullable<HealthSources['engine']> = {
   epoch: { applianceId: APPLIANCE, number: 3 },
   status: () => [],
   heldOperations: () => [],
+  refusals: () => [],
 };
 const appliance: HealthSources['appliance'] = {
   vmId: APPLIANCE,
@@ -83,6 +84,11 @@ it.each<[what: string, sources: Partial<HealthSources>, status: string]>([
   [
     'an operation that is held',
     { engine: { ...engine, heldOperations: () => [operation('pending')] } },
+    'degraded',
+  ],
+  [
+    'the row of an operation is refused',
+    { engine: { ...engine, refusals: () => [{ operation: operation('pending'), reason: 'a trigger' }] } },
     'degraded',
   ],
   ['the database is away', { monitor: monitor({ database: 'unhealthy' }) }, 'unhealthy'],
