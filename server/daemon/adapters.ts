@@ -4,6 +4,7 @@ import { createCloud, type HttpCloud } from '../cloudstack/http-cloud';
 import { CloudSettings } from '../cloudstack/settings';
 import type { CloudCallListener } from '../cloudstack/wire/signed-calls';
 import { systemClock } from '../core/clock';
+import type { ClockNotes } from '../core/clock-steps';
 import type { Logger } from '../core/log/logger';
 import type { Redactor } from '../core/redaction';
 import { type OpenDatabase, openDatabase } from '../database/open-database';
@@ -17,6 +18,8 @@ import { createSysfsCounters } from '../devices/sysfs/sysfs-counters';
 import { createSysfsGuest } from '../devices/sysfs/sysfs-guest';
 import { createExportServer } from '../exports/create-export-server';
 import type { ExportServer } from '../exports/export-server';
+import { readBootId } from './boot-id';
+import { createClockNotesFile } from './clock-notes-file';
 import type { Configuration } from './configuration/configuration';
 import { ApplianceIdentity } from './identity';
 import { createLastWrittenFile, type LastWrittenFile } from './last-written-file';
@@ -36,6 +39,7 @@ export interface Adapters {
   readonly exports: ExportServer;
   readonly identity: ApplianceIdentity;
   readonly lastWritten: LastWrittenFile;
+  readonly clockNotes: ClockNotes;
 }
 
 /** The composition root: the only place that chooses the real implementations of the ports. */
@@ -81,7 +85,7 @@ export function createAdapters(
     clock,
     logger,
     inventory: createInventoryStore(join(configuration.stateDir, 'inventory')),
-    uptime: () => uptime() * 1_000,
+    uptime: uptimeMs,
     pollIntervalMs: configuration.devices.pollIntervalMs,
   });
   const handsOff = new HandsOff({
@@ -99,5 +103,15 @@ export function createAdapters(
     productUuid: () => guest.productUuid(),
   });
   const lastWritten = createLastWrittenFile(join(configuration.stateDir, 'last-written.json'), logger);
-  return { database, settings, cloud, guest, counters, watcher, handsOff, exports, identity, lastWritten };
+  const clockNotes = createClockNotesFile(
+    join(configuration.stateDir, 'clock.json'),
+    { bootId: readBootId(devices.procDir), uptime: uptimeMs },
+    logger,
+  );
+  const kept = { lastWritten, clockNotes };
+  return { database, settings, cloud, guest, counters, watcher, handsOff, exports, identity, ...kept };
+}
+
+function uptimeMs(): number {
+  return uptime() * 1_000;
 }

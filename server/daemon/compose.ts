@@ -1,7 +1,7 @@
 import type { Cloud } from '../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../cloudstack/look-up';
 import type { Clock, Random } from '../core/clock';
-import { ClockSteps } from '../core/clock-steps';
+import { type ClockNotes, ClockSteps } from '../core/clock-steps';
 import { TurnGate } from '../core/concurrency/turn-gate';
 import { DaemonError, messageOf } from '../core/errors';
 import { LIMITS } from '../core/limits';
@@ -44,6 +44,8 @@ export interface Ports {
   /** Absent where no udev has to be kept away from the disks. */
   readonly handsOff?: HandsOff;
   readonly clock: Clock;
+  /** Absent: only what this process has seen of its clock itself counts. */
+  readonly clockNotes?: ClockNotes;
   /** Runs something in the next round of the event loop. Absent: of the real one. */
   readonly soon?: (work: () => void) => void;
   readonly random: Random;
@@ -239,10 +241,14 @@ function engineSettings(settings: DomainSettings) {
   };
 }
 
-function watchClock({ clock, logger }: Pick<Ports, 'clock' | 'logger'>): ClockSteps {
-  return new ClockSteps(clock, (byMs) =>
-    logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs }),
-  );
+function watchClock({
+  clock,
+  clockNotes,
+  logger,
+}: Pick<Ports, 'clock' | 'clockNotes' | 'logger'>): ClockSteps {
+  const tell = (byMs: number) =>
+    logger.warn('The clock of this machine was set: nothing is deleted by age for a day', { by_ms: byMs });
+  return new ClockSteps(clock, tell, clockNotes);
 }
 
 function writerOf(

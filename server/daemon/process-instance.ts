@@ -1,5 +1,5 @@
-import { readFileSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { readlinkSync } from 'node:fs';
+import { readBootId } from './boot-id';
 
 /** Names a process so that another one on the same machine can tell whether it is still there. */
 export interface Instances {
@@ -29,10 +29,10 @@ export function processInstances(procDir: string, pid = process.pid): Instances 
 }
 
 function machineOf(procDir: string): string | null {
+  const boot = readBootId(procDir);
   try {
-    const boot = readFileSync(join(procDir, 'sys/kernel/random/boot_id'), 'utf8').trim();
     const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
-    return boot === '' || namespace === '' ? null : `${boot}/${namespace}`;
+    return boot === null || namespace === '' ? null : `${boot}/${namespace}`;
   } catch {
     return null;
   }

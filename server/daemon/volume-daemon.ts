@@ -86,10 +86,10 @@ export class VolumeDaemon implements Daemon {
     const ledger = () => this.database.ledger;
     const applianceVmId = () => identity.view.vmId;
 
-    const { cloud, guest, counters, watcher, exports, handsOff } = adapters;
+    const { cloud, guest, counters, watcher, exports, handsOff, clockNotes } = adapters;
     this.domain = compose(
       {
-        ...{ cloud, guest, counters, watcher, exports, handsOff },
+        ...{ cloud, guest, counters, watcher, exports, handsOff, clockNotes },
         ledger: database.ledger,
         clock: systemClock,
         random: systemRandom,
@@ -111,6 +111,7 @@ export class VolumeDaemon implements Daemon {
     this.volumes = new VolumeQueries({
       ...{ guest, watcher, exports, ledger, applianceVmId },
       clock: systemClock,
+      clockSteps: this.domain.clockSteps,
       cloud: this.domain.cloud,
       catalogue: this.domain.catalogue,
       devDir: configuration.devices.devDir,

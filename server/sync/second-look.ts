@@ -3,12 +3,11 @@ import { knowOwnDelete, lookUpVolume } from '../cloudstack/look-up';
 import type { Clock } from '../core/clock';
 import type { ClockSteps } from '../core/clock-steps';
 import { messageOf } from '../core/errors';
-import { LIMITS } from '../core/limits';
 import type { Device, DeviceSnapshot } from '../devices/device';
 import { compareSize } from '../devices/disk-size';
 import { serialNames } from '../devices/serial';
+import { hasSettled } from '../model/has-settled';
 import type { Ledger } from '../model/ledger';
-import type { Operation } from '../model/operation';
 import type { DriftKind } from './drift';
 import type { Observation } from './observation';
 import type { Repair } from './repair';
@@ -53,8 +52,6 @@ export async function secondLook(
   if (!isDoubtful(drift, applianceVmId)) return { kind: 'stands' };
   const [last] = await parts.ledger.listOperations({ volumeId, limit: 1 });
   if (last && !hasSettled(parts, last, applianceVmId)) return { kind: 'later' };
-  if (parts.clockSteps.hasSteppedSince(parts.clock.monotonic() - LIMITS.READ_SETTLE_MS))
-    return { kind: 'later' };
   try {
     const shown = await lookUpVolume(parts.cloud, volumeId, applianceVmId);
     const volume = await knowOwnDelete(parts.ledger, volumeId, shown);
@@ -78,22 +75,6 @@ async function isChanged(
 ): Promise<boolean> {
   const before = observed.find((record) => record.volumeId === volumeId);
   return (await ledger.readExport(volumeId))?.updatedAt !== before?.updatedAt;
-}
-
-/**
- * The time in its row was written by the clock of the appliance whose operation it is: another one's clock
- * may be ahead of ours or behind it. Rows of the daemon before this one name no appliance. A time to come was
- * written before the clock was set back, which a daemon that has just started may have missed.
- */
-function hasSettled(
-  { clock, clockSteps }: Pick<SecondLookParts, 'clock' | 'clockSteps'>,
-  { applianceId, updatedAt }: Pick<Operation, 'applianceId' | 'updatedAt'>,
-  applianceVmId: string,
-): boolean {
-  const agoMs = clock.now() - updatedAt;
-  if (agoMs < 0 && clockSteps.hasBegunAfter(clock.monotonic() - LIMITS.READ_SETTLE_MS)) return false;
-  const differMs = applianceId === applianceVmId || applianceId === '' ? 0 : LIMITS.CLOCKS_AGREE_MS;
-  return Math.abs(agoMs) >= LIMITS.READ_SETTLE_MS + differMs;
 }
 
 const CONTRADICTIONS: ReadonlySet<DriftKind> = new Set([

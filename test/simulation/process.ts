@@ -66,6 +66,13 @@ export class DaemonProcess {
         watcher: this.watcher,
         exports: server,
         clock,
+        clockNotes: {
+          uptime,
+          load: () => world.clockNote,
+          save: (note) => {
+            if (gate.alive) world.clockNote = note;
+          },
+        },
         soon: (work) => void clock.sleep(0).then(work),
         random: world.random,
         logger,

@@ -134,6 +134,7 @@ export class Processes {
     const { world } = this;
     for (const volumeId of world.volumes) world.disturb(volumeId);
     world.bootedAt = world.scheduler.time;
+    world.clockNote = null;
     world.guest.changed();
     world.scheduler.after(ms, () => {
       world.booting = false;

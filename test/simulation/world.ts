@@ -5,6 +5,7 @@ import type { Volume } from '~/lab/cloudstack/records';
 import { MemoryExports, MemoryServer } from '~/lab/exports/memory-exports';
 import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { MemoryStore } from '~/lab/ledger/memory-store';
+import type { ClockNote } from '~/server/core/clock-steps';
 import { DaemonError, messageOf } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import { type Logger, silentLogger } from '~/server/core/log/logger';
@@ -83,6 +84,8 @@ export class World {
   readonly server: MemoryServer;
   /** The daemon's state folder. */
   readonly inventory = createMemoryInventory();
+  /** In it as well; null: there is none of this boot. */
+  clockNote: ClockNote | null = null;
   readonly applianceVmId: string;
   readonly otherVmId: string;
   readonly zoneId: string;

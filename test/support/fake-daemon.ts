@@ -1,5 +1,6 @@
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { systemClock } from '~/server/core/clock';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { DaemonError } from '~/server/core/errors';
 import type { Daemon, DaemonPhase, Reports } from '~/server/daemon/daemon';
 import { resolveVolume } from '~/server/daemon/volumes/resolve-volume';
@@ -371,6 +372,7 @@ export class FakeDaemon implements Daemon {
         look: async () => ({ volumes, absent: new Map(), hidden: new Map(), unavailable: [] }),
       },
       clock: { ...systemClock, now: () => NOW },
+      clockSteps: new ClockSteps(systemClock),
       ledger: () => ({ listMappings: async () => this.mappings, listOperations: async () => [] }),
       applianceVmId: () => null,
     };

@@ -1,6 +1,7 @@
 import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { lookUpVolume, requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
+import type { ClockSteps } from '../../core/clock-steps';
 import { DaemonError } from '../../core/errors';
 import { isUuid } from '../../core/is-uuid';
 import { LIMITS } from '../../core/limits';
@@ -23,6 +24,7 @@ interface Parts {
   readonly cloud: Pick<Cloud, 'listVolumes' | 'readVolume' | 'readVm'>;
   readonly catalogue: Pick<VolumeCatalogue, 'look'>;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   ledger(): Pick<Ledger, 'listMappings' | 'listOperations'>;
   applianceVmId(): string | null;
 }

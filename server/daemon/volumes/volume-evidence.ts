@@ -1,8 +1,8 @@
 import type { Cloud, CloudVolume } from '../../cloudstack/cloud';
 import { knowOwnDelete, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
+import type { ClockSteps } from '../../core/clock-steps';
 import { messageOf } from '../../core/errors';
-import { LIMITS } from '../../core/limits';
 import { asDevice, type Device, type DeviceSnapshot, type Guest, type Holder } from '../../devices/device';
 import { verifiedDevice, verifyIdentity } from '../../devices/identity';
 import { isVolumeSerial, serialNames } from '../../devices/serial';
@@ -10,6 +10,7 @@ import type { ExportServer } from '../../exports/export-server';
 import { absent, type Evidence, seen, unknown, type Witness } from '../../model/evidence';
 import { shownExport } from '../../model/export-metadata';
 import { exportName } from '../../model/export-name';
+import { hasSettled } from '../../model/has-settled';
 import type { Ledger } from '../../model/ledger';
 import type { ExportRecord, Mapping, Operation, OperationType } from '../../model/operation';
 import { sharingSerial } from '../../operations/attached-here';
@@ -39,6 +40,7 @@ interface EvidenceParts {
   readonly guest: Pick<Guest, 'holders'>;
   readonly exports: Pick<ExportServer, 'kind' | 'list' | 'clients'>;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   /** Remembers since when a witness could not tell. */
   readonly unknowns: Unknowns;
   applianceVmId(): string | null;
@@ -48,6 +50,7 @@ interface Shown {
   ledger(): Pick<Ledger, 'listOperations'>;
   readonly cloud: Pick<Cloud, 'readVolume' | 'readVm'>;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   applianceVmId(): string | null;
 }
 
@@ -101,14 +104,14 @@ const PROVE_IT: readonly string[] = ['create', 'attach', 'recover'] satisfies Op
  * have settled, as the operations themselves judge by then, that proves nothing. Throws DATABASE_UNAVAILABLE.
  */
 async function unlessJustMade(
-  { ledger, clock }: Pick<Shown, 'ledger' | 'clock'>,
+  parts: Shown,
   volumeId: string,
   shown: VolumeEvidence['cloudstack'],
 ): Promise<VolumeEvidence['cloudstack']> {
   if (shown.kind !== 'absent') return shown;
-  const [last] = await ledger().listOperations({ volumeId, limit: 1 });
+  const [last] = await parts.ledger().listOperations({ volumeId, limit: 1 });
   if (last?.status !== 'completed' || !PROVE_IT.includes(last.type)) return shown;
-  if (Math.abs(clock.now() - last.updatedAt) >= LIMITS.READ_SETTLE_MS) return shown;
+  if (hasSettled(parts, last, parts.applianceVmId())) return shown;
   const why = `${shown.proof}; but operation ${last.id} (${last.type}) has just ended well: ask again`;
   return unknown(why, shown.at, shown.by);
 }

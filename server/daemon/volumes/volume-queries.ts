@@ -1,6 +1,7 @@
 import { type Cloud, CloudError, type CloudSnapshot, type CloudVolume } from '../../cloudstack/cloud';
 import { requireVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
+import type { ClockSteps } from '../../core/clock-steps';
 import { DaemonError } from '../../core/errors';
 import type { Device, DeviceEvent, Guest } from '../../devices/device';
 import type { DeviceWatcher } from '../../devices/device-watcher';
@@ -20,6 +21,7 @@ import { byRows, type VmVolumes, withUnmapped } from './volumes-of-vm';
 interface VolumeParts {
   readonly exports: ExportServer;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   ledger(): Ledger;
   readonly cloud: Cloud;
   readonly catalogue: VolumeCatalogue;

@@ -1,10 +1,12 @@
 import { type Cloud, type CloudVolume, IncompleteList } from '../../cloudstack/cloud';
 import { lookUpVm, lookUpVolume } from '../../cloudstack/look-up';
 import type { Clock } from '../../core/clock';
+import type { ClockSteps } from '../../core/clock-steps';
 import { mapConcurrent } from '../../core/concurrency/map-concurrent';
 import { DaemonError, messageOf } from '../../core/errors';
 import { LIMITS } from '../../core/limits';
 import { type Evidence, seen, unknown } from '../../model/evidence';
+import { hasSettled } from '../../model/has-settled';
 import type { Ledger } from '../../model/ledger';
 import { isTerminal, type Mapping, type Operation } from '../../model/operation';
 import { remotePath } from '../../model/placeholder-path';
@@ -29,6 +31,7 @@ interface Parts {
   readonly cloud: Pick<Cloud, 'listVolumes' | 'readVolume' | 'readVm'>;
   readonly ledger: Pick<Ledger, 'listOperations' | 'ownVolumes'>;
   readonly clock: Clock;
+  readonly clockSteps: ClockSteps;
   applianceVmId(): string | null;
 }
 
@@ -190,12 +193,12 @@ async function isThere(parts: Parts, volumeId: string, vmId: string): Promise<bo
   const last = await lastOn(parts, volumeId);
   const isAttach = last?.type === 'attach' && last.request.vm_id === vmId;
   const isFailedDetach = last?.type === 'detach' && ['failed', 'cancelled'].includes(last.status);
-  return isAttach || isFailedDetach || hasSettled(parts, last);
+  return isAttach || isFailedDetach || isBelieved(parts, last);
 }
 
 /** A list may be older than the last operation: one that has just detached the volume is believed. */
 async function isSettled(parts: Parts, volumeId: string): Promise<boolean> {
-  return hasSettled(parts, await lastOn(parts, volumeId));
+  return isBelieved(parts, await lastOn(parts, volumeId));
 }
 
 async function lastOn({ ledger }: Parts, volumeId: string): Promise<Operation | undefined> {
@@ -203,9 +206,8 @@ async function lastOn({ ledger }: Parts, volumeId: string): Promise<Operation | 
   return last;
 }
 
-function hasSettled({ clock }: Parts, last: Operation | undefined): boolean {
-  if (last === undefined) return true;
-  return isTerminal(last.status) && Math.abs(clock.now() - last.updatedAt) >= LIMITS.READ_SETTLE_MS;
+function isBelieved(parts: Parts, last: Operation | undefined): boolean {
+  return last === undefined || (isTerminal(last.status) && hasSettled(parts, last, parts.applianceVmId()));
 }
 
 function toVmVolume(volume: CloudVolume, vmId: string, now: number): VmVolume {

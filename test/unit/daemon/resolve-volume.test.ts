@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { systemClock } from '~/server/core/clock';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { resolveVolume } from '~/server/daemon/volumes/resolve-volume';
 import { absent, seen, unknown } from '~/server/model/evidence';
 import { cloudVolume } from '~/test/support/canned';
@@ -57,6 +58,7 @@ function resolve(reference: string, { volumes, hidden = [], sees = true }: World
         }),
       },
       clock: systemClock,
+      clockSteps: new ClockSteps(systemClock),
       ledger: () => ({ listMappings: async () => [], listOperations: async () => [] }),
       applianceVmId: () => VM,
     },

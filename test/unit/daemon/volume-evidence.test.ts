@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CloudVm, CloudVolume } from '~/server/cloudstack/cloud';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { LIMITS } from '~/server/core/limits';
 import { Unknowns } from '~/server/daemon/unknowns';
 import { gatherEvidence } from '~/server/daemon/volumes/volume-evidence';
@@ -48,6 +49,7 @@ async function gather({
     if (database) throw database;
     return value;
   };
+  const clock = { now: () => NOW, monotonic: () => 0, sleep: async () => undefined };
   const ledger = {
     readMapping: () => read(mapped === VOLUME ? mapping(VOLUME, APPLIANCE) : null),
     readMappingByDevice: () => read(mapping(mapped, APPLIANCE)),
@@ -55,7 +57,9 @@ async function gather({
     listOperations: ({ type }: OperationFilter) => {
       if (type === undefined && ended) {
         const { status = 'completed', agoMs } = ended;
-        return read([{ ...last, type: ended.type, status, updatedAt: NOW - agoMs } as Operation]);
+        return read([
+          { ...last, type: ended.type, status, updatedAt: NOW - agoMs, applianceId: APPLIANCE } as Operation,
+        ]);
       }
       return read(
         type === 'delete' && deleted ? [{ ...last, status: 'completed' as const, response: deleted }] : [],
@@ -87,7 +91,8 @@ async function gather({
         },
         clients: async () => ({ connected: [], leaving: [] }),
       },
-      clock: { now: () => NOW, monotonic: () => 0, sleep: async () => undefined },
+      clock,
+      clockSteps: new ClockSteps(clock),
       unknowns: new Unknowns(),
       applianceVmId: () => APPLIANCE,
     },

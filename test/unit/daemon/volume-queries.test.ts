@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
 import { VolumeQueries } from '~/server/daemon/volumes/volume-queries';
@@ -100,11 +101,13 @@ it.each([
 ])(
   '%s: a volume that was made right now, and that another management server denies, is not known',
   async (_, ask) => {
-    const made = { id: 'op', type: 'create', status: 'completed', updatedAt: NOW };
-    const clock = { now: () => NOW };
+    const made = { id: 'op', type: 'create', status: 'completed', updatedAt: NOW, applianceId: APPLIANCE };
+    let agoMs = 0;
+    const clock = { now: () => NOW + agoMs, monotonic: () => agoMs };
     const about = new VolumeQueries({
       ...parts,
       clock,
+      clockSteps: new ClockSteps(clock),
       applianceVmId: () => APPLIANCE,
       ledger: () => ({ ...ledger, listOperations: async () => [made] }),
       cloud: {
@@ -114,7 +117,7 @@ it.each([
       },
     } as unknown as ConstructorParameters<typeof VolumeQueries>[0]);
     await expect(ask(about)).rejects.toMatchObject({ code: 'VOLUME_NOT_VISIBLE' });
-    clock.now = () => NOW + LIMITS.READ_SETTLE_MS;
+    agoMs = LIMITS.READ_SETTLE_MS;
     await expect(ask(about)).rejects.toMatchObject({ code: 'VOLUME_NOT_FOUND' });
   },
 );

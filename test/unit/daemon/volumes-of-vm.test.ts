@@ -5,6 +5,7 @@ import {
   IncompleteList,
   type VolumeListFilter,
 } from '~/server/cloudstack/cloud';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { LIMITS } from '~/server/core/limits';
 import { withUnmapped } from '~/server/daemon/volumes/volumes-of-vm';
 import { absent, type Evidence, seen, unknown } from '~/server/model/evidence';
@@ -25,13 +26,25 @@ const row: Mapping = { ...mapping(MAPPED, { vmId: VM }), id: 'm', lastSync: 0, c
 const told = { ...row, doubt: null };
 
 interface World {
-  readonly last?: Pick<Operation, 'status' | 'updatedAt'> & Partial<Pick<Operation, 'type' | 'request'>>;
+  readonly last?: Pick<Operation, 'status' | 'updatedAt'> &
+    Partial<Pick<Operation, 'type' | 'request' | 'applianceId'>>;
   readonly own?: string;
   readonly vm?: Evidence<CloudVm>;
   readonly appliance?: Evidence<CloudVm>;
   readonly mapped?: readonly Mapping[];
   /** What is said of the volume with the row when it is asked for by its id; on the VM by default. */
   readonly byId?: Evidence<CloudVolume> | Error | Promise<never>;
+  /** The clock was not set by default. */
+  readonly clockSteps?: ClockSteps;
+}
+
+const clock = { now: () => NOW, monotonic: () => NOW };
+const steady = new ClockSteps(clock);
+
+/** Of a daemon whose clock was set by an hour between the process before it and its start. */
+function justSet(): ClockSteps {
+  const note = { offsetMs: NOW - 3_600_000, steppedAtMs: null };
+  return new ClockSteps(clock, undefined, { uptime: () => 0, load: () => note, save: () => {} });
 }
 
 const here = seen({} as CloudVm, NOW, 'cloudstack');
@@ -40,7 +53,7 @@ const onVm = seen(shown(MAPPED), NOW, 'cloudstack');
 
 function ask(
   volumes: (filter: VolumeListFilter) => Promise<CloudVolume[]>,
-  { last, own, vm = here, appliance = here, mapped = [row], byId = onVm }: World = {},
+  { last, own, vm = here, appliance = here, mapped = [row], byId = onVm, clockSteps = steady }: World = {},
 ) {
   const parts = {
     cloud: {
@@ -49,14 +62,14 @@ function ask(
       readVm: async (id: string) => (id === VM ? vm : appliance),
     },
     ledger: {
-      listOperations: async () => (last ? [last as Operation] : []),
+      listOperations: async () => (last ? [{ applianceId: 'appliance', ...last } as Operation] : []),
       ownVolumes: async (ids: readonly string[]) => new Set(ids.filter((id) => id === own)),
     },
     applianceVmId: () => 'appliance',
+    clockSteps,
     // Waiting takes no time here.
     clock: {
-      now: () => NOW,
-      monotonic: () => NOW,
+      ...clock,
       sleep: () => new Promise<void>((end) => setImmediate(end)),
     },
   };
@@ -88,6 +101,16 @@ describe('the volumes of another VM', () => {
       expect(incomplete).toEqual(count === 2 ? null : expect.stringContaining(LEFT));
     },
   );
+
+  it.each([
+    ['of another appliance', { applianceId: 'other' }, steady],
+    ['that is old only by a clock that was set right before the start', {}, justSet()],
+  ])('with an operation %s: how long ago it ended is not known', async (_, whose, clockSteps) => {
+    const last = { status: 'completed', updatedAt: NOW - LIMITS.READ_SETTLE_MS, ...whose } as const;
+    const { volumes, incomplete } = await ask(async () => [shown(LEFT), root], { last, clockSteps });
+    expect(volumes).toHaveLength(1);
+    expect(incomplete).toContain(LEFT);
+  });
 
   it.each([
     ['attach', 'executing', VM, true],

@@ -26,6 +26,7 @@ it('an export that was withdrawn on purpose is none in every answer, not one tha
   const seen = { ...(await guest.look()), scanned: true, at: clock.now() };
   const volumes = new VolumeQueries({
     ...{ cloud, clock, guest, catalogue: domain.catalogue, devDir: '/dev' },
+    clockSteps: domain.clockSteps,
     exports: new MemoryExports(rig.server),
     watcher: { snapshot: () => seen, channelEvents: () => [], onEvent: () => () => {} },
     ledger: () => ledger,

@@ -5,7 +5,7 @@ import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
-import { ClockSteps } from '~/server/core/clock-steps';
+import { type ClockNote, type ClockNotes, ClockSteps } from '~/server/core/clock-steps';
 import { silentLogger } from '~/server/core/log/logger';
 import { expectedSerial } from '~/server/devices/correlation';
 import type { Device } from '~/server/devices/device';
@@ -45,6 +45,15 @@ export class MemoryAppliance {
   /** Ids of which CloudStack says that they name nothing. */
   readonly never = new Set<string>();
   readonly conflicts: string[] = [];
+  /** What the state folder knows of the clock. */
+  clockNote: ClockNote | null = null;
+  private readonly clockNotes: ClockNotes = {
+    uptime: () => this.clock.monotonic(),
+    load: () => this.clockNote,
+    save: (note) => {
+      this.clockNote = note;
+    },
+  };
   whileWaiting: () => Promise<void> = async () => {};
   readonly cloud = new ModelCloud(this.model, this.clock);
   readonly sync: SyncService;
@@ -82,7 +91,7 @@ export class MemoryAppliance {
       exports,
       // Waiting takes no time here; what happens meanwhile is the test's business.
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: () => this.whileWaiting() },
-      clockSteps: new ClockSteps(clock),
+      clockSteps: new ClockSteps(clock, undefined, this.clockNotes),
       logger: silentLogger,
       events: new OperationEvents(),
       guest,

@@ -6,6 +6,8 @@ import { unknown } from '~/server/model/evidence';
 import { exportName } from '~/server/model/export-name';
 import { GIB, MemoryAppliance, run, told, withUnmapped } from './appliance';
 
+const HOUR_MS = 3_600_000;
+
 describe('what happens while sync looks and repairs', () => {
   it('an operation that ended after the look takes precedence', async () => {
     const { appliance, id } = await withUnmapped();
@@ -40,18 +42,40 @@ describe('what happens while sync looks and repairs', () => {
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
   });
 
-  it('a daemon that starts right after the clock was set back does not take its last operation for an old one', async () => {
-    const appliance = await MemoryAppliance.start();
-    const { id } = appliance.addVolume();
-    await appliance.putRow(appliance.remoteRow(id));
-    await appliance.clock.advance(60_000);
-    await appliance.attachedOnce(id);
-    appliance.clock.set(-2 * 3_600_000);
-    const sync = appliance.startSync();
-    expect(told(await sync.run({ dryRun: false, reason: 'start' }))).toEqual([]);
+  it.each([
+    ['back', -2 * HOUR_MS, 'in this boot', undefined],
+    ['back', -2 * HOUR_MS, 'right before the boot', null],
+    ['forward', LIMITS.READ_SETTLE_MS + 1_000, 'in this boot', undefined],
+    ['forward', 2 * HOUR_MS, 'in this boot', undefined],
+  ])(
+    'a daemon that starts right after the clock was set %s by %d ms %s does not take its last operation for an old one',
+    async (...[, byMs, , note]) => {
+      const appliance = await MemoryAppliance.start();
+      const { id } = appliance.addVolume();
+      await appliance.putRow(appliance.remoteRow(id));
+      await appliance.clock.advance(60_000);
+      await appliance.attachedOnce(id);
+      appliance.clock.set(byMs);
+      if (note === null) appliance.clockNote = null;
+      const sync = appliance.startSync();
+      expect(told(await sync.run({ dryRun: false, reason: 'start' }))).toEqual([]);
+      expect(await appliance.ledger.readMapping(id)).not.toBeNull();
+      await appliance.clock.advance(LIMITS.READ_SETTLE_MS + 1);
+      expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
+    },
+  );
+
+  it('a daemon that starts right after its clock was set repairs at once what no operation has touched', async () => {
+    const { appliance, id } = await withUnmapped();
+    appliance.clock.set(2 * HOUR_MS);
+    const report = await appliance.startSync().run({ dryRun: false, reason: 'start' });
+    expect(told(report)).toEqual(['unmapped-volume repaired']);
+    const away = appliance.addVolume();
+    await appliance.putRow(appliance.remoteRow(away.id));
+    appliance.clock.set(2 * HOUR_MS);
+    const again = await appliance.startSync().run({ dryRun: false, reason: 'start' });
+    expect(told(again)).toEqual(['stale-mapping repaired']);
     expect(await appliance.ledger.readMapping(id)).not.toBeNull();
-    await appliance.clock.advance(LIMITS.READ_SETTLE_MS);
-    expect(told(await sync.run({ dryRun: false, reason: 'task' }))).toEqual(['stale-mapping repaired']);
   });
 
   it('an operation accepted between two steps takes the volume from where it is', async () => {
