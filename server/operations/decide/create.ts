@@ -33,7 +33,7 @@ export function decideCreate(s: Situation<'create'>): Action {
   const { volumeId, outcome } = end;
   if (volumeId === null) {
     const mayHaveMade = outcome === 'ok' || outcome === 'unknown';
-    return mayHaveMade ? lost(s, end.jobId) : withoutVolume(s, end);
+    return mayHaveMade ? lost(s, end) : withoutVolume(s, end);
   }
   const pause = s.facts.volume && !isShown(s) ? doubtTheRead(s, STEP, end) : null;
   if (pause) return pause;
@@ -70,13 +70,14 @@ function seenOf(unclaimed: readonly string[]): string {
 }
 
 /**
- * CloudStack has had the job, and does not know it any more, or says that it has succeeded: there is a
- * volume, and nothing says which. No other one is made.
+ * CloudStack has had the job, or may have had it, and does not know it any more, or says that it has
+ * succeeded: there may be a volume, and nothing says which. No other one is made.
  */
-function lost(s: Situation, jobId: string): Action {
+function lost(s: Situation, { jobId, text }: EndedTry): Action {
   const { unclaimed } = s.facts;
   if (!unclaimed) return { do: 'find-unclaimed', volumeId: '' };
-  const message = `CloudStack took the creation (job ${jobId}) and did not say which volume it made: ${seenOf(unclaimed)}; nothing was created again`;
+  const why = text === null ? '' : ` (${text})`;
+  const message = `CloudStack did not say which volume the creation (job ${jobId}) has made${why}: ${seenOf(unclaimed)}; nothing was created again`;
   return giveUp('CLOUDSTACK_OUTCOME_UNKNOWN', message, { unclaimed: [...unclaimed] });
 }
 

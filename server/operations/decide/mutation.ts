@@ -71,8 +71,7 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
       // Both the reply and the job are lost.
       if (s.facts.taken === jobId)
         return endUnknown(step, jobId, 'CloudStack took the job and does not know it any more');
-      // Nothing but its job shows that it has happened, and what was written since then would be lost.
-      if (found === 'forgotten' && command.name === 'revertSnapshot')
+      if (found === 'forgotten' && SHOWN_BY_JOB_ALONE.has(command.name))
         return endUnknown(
           step,
           jobId,
@@ -95,6 +94,12 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
     }
   }
 }
+
+/**
+ * Nothing but its job shows that it has happened. Sent again, a revert would take away what was written since
+ * then, and a create make a second volume.
+ */
+const SHOWN_BY_JOB_ALONE: ReadonlySet<Mutation['name']> = new Set(['createVolume', 'revertSnapshot']);
 
 /** A call without a job cannot be asked about. */
 function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {

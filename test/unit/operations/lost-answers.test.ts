@@ -76,6 +76,23 @@ const ROWS = CALLS.flatMap((call) =>
 );
 
 describe('the answer to one call is lost', () => {
+  it('a create is not sent again once CloudStack may have deleted its job, and what it may have made is named', async () => {
+    const rig = await Rig.start();
+    const [create] = CALLS;
+    const [type, request] = (await create?.prepare(rig)) ?? expect.unreachable();
+    rig.model.faults.add({ command: 'createVolume', kind: 'drop-reply-after-effect' });
+    const id = await rig.request(type, request);
+    await rig.untilSent('createVolume');
+    await rig.restart(25 * 60 * MINUTE_MS);
+    const ended = await rig.ended(id);
+    expect(ended).toMatchObject({ status: 'failed', errorCode: 'CLOUDSTACK_OUTCOME_UNKNOWN' });
+    const [made, ...others] = rig.model.volumes.filter(({ name }) => name === 'new');
+    expect(others).toEqual([]);
+    expect(ended.error).toMatch(
+      new RegExp(`CloudStack may have deleted the job .*: it may be ${made?.id}; nothing was created again$`),
+    );
+  });
+
   it.each(ROWS)('%s, %s: done once, and said so', async (command, _name, { prepare, effects }, fault) => {
     const rig = await Rig.start();
     const [type, request] = await prepare(rig);

@@ -5,7 +5,7 @@ import { cancelled, failureMessage, follow, tryAgainOrGiveUp } from '~/server/op
 import { doubtOldPlug, doubtOldRun, doubtTheRead, knownVolume } from '~/server/operations/decide/volume';
 import type { Guards, Situation } from '~/server/operations/decision';
 import type { MutationState, MutationStep } from '~/server/operations/journal';
-import { ATTACHED_AT, detach, LATER, revert } from './mutations';
+import { ATTACHED_AT, create, detach, LATER, revert } from './mutations';
 import { MINUTE_MS, Rig } from './rig';
 import {
   APPLIANCE,
@@ -168,9 +168,14 @@ describe('the answer of a call is lost', () => {
       expect(resumed(found)).toMatchObject({ do: 'read-guards', jobId: 'j' });
   });
 
-  it('of a revert, and CloudStack may have deleted the job since: what was written after it would be lost', () => {
-    expect(resumed('absent', revert)).toMatchObject({ do: 'read-guards' });
-    expect(resumed('forgotten', revert)).toMatchObject({ do: 'record', data: { outcome: 'unknown' } });
+  it.each([
+    // What was written after it would be lost.
+    ['a revert', revert],
+    // There would be two volumes.
+    ['a create', create],
+  ])('of %s, and CloudStack may have deleted the job since: it is not sent again', (_what, command) => {
+    expect(resumed('absent', command)).toMatchObject({ do: 'read-guards' });
+    expect(resumed('forgotten', command)).toMatchObject({ do: 'record', data: { outcome: 'unknown' } });
   });
 });
 
