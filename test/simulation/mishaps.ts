@@ -41,6 +41,13 @@ export function strike(world: World, processes: Processes, mishap: Mishap): void
     case 'database-clock-jump':
       world.databaseClockOffset += mishap.ms;
       return;
+    case 'clocks-jump':
+      world.clockOffset += mishap.ms;
+      if (mishap.both) world.databaseClockOffset += mishap.ms;
+      return;
+    case 'absence':
+      processes.stayAway(mishap.ms);
+      return;
     case 'pause':
       processes.at(mishap.who).pause(mishap.ms, mishap.atCall);
       return;

@@ -415,4 +415,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "volume.state === '' && hasStorage(noted))",
     seed: 1_000_004_417,
   },
+  {
+    name: 'restart-forgets-step',
+    what: 'a daemon that starts does not look whether the clock was set before',
+    file: 'server/core/clock-steps.ts',
+    find: 'const note = notes.load();',
+    replace: 'const note = null as ClockNote | null;',
+    seed: 2_000_000_010,
+  },
+  {
+    name: 'deleted-job-is-none',
+    what: 'sends a create again of which CloudStack may have deleted the job',
+    file: 'server/operations/decide/mutation.ts',
+    find: "new Set(['createVolume', 'revertSnapshot'])",
+    replace: "new Set(['revertSnapshot'])",
+    seed: 2_000_000_003,
+  },
 ];

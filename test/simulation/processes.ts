@@ -121,6 +121,20 @@ export class Processes {
     void world.guest.reboot({ shuffle }).then(() => this.comeUp(ms));
   }
 
+  /** Nobody starts them for so long; the machine and its exports go on. */
+  stayAway(ms: number): void {
+    const { world } = this;
+    if (world.booting) return;
+    world.booting = true;
+    for (const slot of this.slots) slot.kill();
+    world.scheduler.after(ms, () => this.letStart());
+  }
+
+  private letStart(): void {
+    this.world.booting = false;
+    this.startAll();
+  }
+
   private goDown(): void {
     const { world } = this;
     world.booting = true;
@@ -136,9 +150,6 @@ export class Processes {
     world.bootedAt = world.scheduler.time;
     world.clockNote = null;
     world.guest.changed();
-    world.scheduler.after(ms, () => {
-      world.booting = false;
-      this.startAll();
-    });
+    world.scheduler.after(ms, () => this.letStart());
   }
 }

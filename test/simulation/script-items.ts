@@ -44,6 +44,10 @@ export type Mishap =
   | { readonly kind: 'reboot'; readonly ms: number }
   | { readonly kind: 'clock-jump'; readonly ms: number }
   | { readonly kind: 'database-clock-jump'; readonly ms: number }
+  /** `both`: the database is on the appliance. */
+  | { readonly kind: 'clocks-jump'; readonly ms: number; readonly both: boolean }
+  /** Nobody starts the daemon for so long. */
+  | { readonly kind: 'absence'; readonly ms: number }
   | { readonly kind: 'pause'; readonly who: number; readonly ms: number; readonly atCall: boolean }
   | { readonly kind: 'database-away'; readonly ms: number; readonly afterCommit: boolean }
   | { readonly kind: 'cloudstack'; readonly fault: Fault }

@@ -6,6 +6,7 @@ import { withNeighbour } from './neighbour';
 import { withOldReads } from './old-reads';
 import { withOtherPeople } from './other-people';
 import { SeededRandom } from './random';
+import { RESTARTED_FROM, withRestarts } from './restarts';
 import { anyScene, spoiltRowScene } from './scenes';
 import type { Ambiguity, Ask, Mishap, Script } from './script-items';
 
@@ -42,7 +43,8 @@ type MishapClass = (typeof MISHAPS)[number] | 'reply' | 'job' | 'hypervisor' | '
  */
 export function scriptOf(seed: number): Script {
   const script = withOldReads(earlierScriptOf(seed));
-  return seed < ADMINISTERED_FROM ? script : withAdministrators(script);
+  if (seed < ADMINISTERED_FROM) return script;
+  return seed < RESTARTED_FROM ? withAdministrators(script) : withRestarts(script);
 }
 
 /** Without management servers that lag behind, which have joined last. */

@@ -6,6 +6,7 @@ import { MUTANTS } from './mutants';
 import { hunt, verdictText } from './plant';
 import { runPool } from './pool';
 import { toText } from './report';
+import { RESTARTED_FROM, RESTARTS } from './restarts';
 import { runSchedule } from './schedule';
 import { earlierScriptOf, firstScriptOf, MISHAPS, scriptOf } from './script';
 import { parseReplay, shrink } from './shrink';
@@ -13,6 +14,8 @@ import { parseReplay, shrink } from './shrink';
 const SCHEDULES = 10_000;
 /** Of those with administrators. */
 const ADMINISTERED = 1_000;
+/** Of those with restarts after which little is as it was. */
+const RESTARTED = 250;
 /** Schedules that have broken a promise once, each long after the first 10,000. */
 const FOUND = [
   352, 114408, 118148, 128290, 141300, 166530, 182291, 183944, 214244, 217941, 222479, 253114, 348204, 456917,
@@ -20,6 +23,7 @@ const FOUND = [
   30006802, 30035828, 30013082, 30059176, 40012224, 40011957, 40025246, 43126315, 80109333, 90041605,
   90047612, 93058628, 95021944, 130263, 140191, 7700283, 55500123, 56000124, 6100011, 6100058, 6100079,
   6300171, 6300392, 8101122, 41179, 42037, 194131, 603043, 609014, 705001, 706098, 820858, 1_000_001_392,
+  2_000_000_003, 2_000_000_010,
 ];
 /** Within which every mutant is found (docs/proofs/simulation.md). */
 const HUNT = 4_000;
@@ -68,6 +72,12 @@ describe('deterministic simulation', () => {
     expect(totals.checks['what-can-be-kept-is-not-expunged']).toBeGreaterThan(0);
     for (const kind of ADMINISTRATIONS)
       expect(totals.struck[`administrator-${kind}`], kind).toBeGreaterThan(0);
+  });
+
+  it(`${RESTARTED} schedules with such restarts break no promise`, { timeout: PATIENCE_MS }, async () => {
+    const totals = await runPool({ from: RESTARTED_FROM, count: RESTARTED, processes: 1 });
+    expect(totals.found).toEqual([]);
+    for (const kind of RESTARTS) expect(totals.struck[kind], kind).toBeGreaterThan(0);
   });
 
   it.each(MUTANTS)('finds $name: $what', { timeout: PATIENCE_MS }, async (mutant) => {

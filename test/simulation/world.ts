@@ -140,6 +140,7 @@ export class World {
   over = false;
   violation: Violation | null = null;
   bootedAt = 0;
+  /** No daemon can be started. */
   booting = false;
   unreadable = false;
 
