@@ -1,5 +1,6 @@
 import type { Cloud } from '../cloudstack/cloud';
 import type { Clock, Random } from '../core/clock';
+import type { ClockSteps } from '../core/clock-steps';
 import type { TurnGate } from '../core/concurrency/turn-gate';
 import type { Logger } from '../core/log/logger';
 import type { Tracing } from '../core/tracing';
@@ -25,6 +26,7 @@ export interface EngineParts {
   readonly traffic: Pick<TrafficMonitor, 'settled'>;
   readonly events: OperationEvents;
   readonly clock: Clock;
+  readonly clockSteps: Pick<ClockSteps, 'hasSteppedSince'>;
   readonly turns: TurnGate;
   readonly random: Random;
   readonly logger: Logger;

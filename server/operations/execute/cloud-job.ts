@@ -93,12 +93,14 @@ async function pollUntilEnded(
 /**
  * After a restart a wall clock has to tell: ours, unless CloudStack's contradicts it. That of a VM that was
  * just booted may be hours ahead, and a job that runs would be given up at once. Where both are behind it
- * tells too little.
+ * tells too little. Since the clock was set it tells nothing, and the job has its time from the start on.
  */
 function runningForMs(run: RunContext, accepted: JournalEntry): number {
   const ageMs = ageOf(run, accepted);
   if (run.writtenMonotonic(accepted) !== null) return ageMs;
-  return Math.min(ageMs, ageMs + (run.parts.cloud.clockSkewMs() ?? 0));
+  const { clock, clockSteps, cloud } = run.parts;
+  if (clockSteps.hasSteppedSince(clock.monotonic() - LIMITS.JOB_DEADLINE_MS)) return 0;
+  return Math.min(ageMs, ageMs + (cloud.clockSkewMs() ?? 0));
 }
 
 /** Journals and logs a reason when it is another than the last. */

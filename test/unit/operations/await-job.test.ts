@@ -6,6 +6,7 @@ import { MemoryGuest } from '~/lab/guest/memory-guest';
 import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { systemRandom as random } from '~/server/core/clock';
+import { ClockSteps } from '~/server/core/clock-steps';
 import { TurnGate } from '~/server/core/concurrency/turn-gate';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { noTracing } from '~/server/core/tracing';
@@ -49,6 +50,7 @@ async function attachAllToOneVm() {
   const engine = new Engine(
     {
       ...{ ledger, cloud, guest, watcher, events, clock, random, logger, tracing: noTracing },
+      clockSteps: new ClockSteps(clock),
       turns: new TurnGate(clock, queueMicrotask),
       exports: noExports(10_809),
       traffic: new TrafficMonitor({ counters: guest, clock }),

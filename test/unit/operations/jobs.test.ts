@@ -177,6 +177,32 @@ describe('"no such job" for a job that CloudStack has accepted', () => {
     expect(rig.calls).toEqual(['attachVolume']);
   });
 
+  it('also where it does not tell its time, and the clock of this machine was set before the start', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 30 * SECOND_MS } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(SECOND_MS);
+    rig.clock.set(2 * LIMITS.JOB_DEADLINE_MS);
+    rig.cloud.skewMs = null;
+    await rig.restart(5 * SECOND_MS);
+    expect(await rig.ended(operation)).toMatchObject({ status: 'completed' });
+    expect(rig.calls).toEqual(['attachVolume']);
+  });
+
+  it('but not for longer than an hour from the start on', async () => {
+    const rig = await Rig.start({ model: { latencies: { attach: 20 * LIMITS.JOB_DEADLINE_MS } } });
+    const { id } = await rig.volume();
+    const operation = await rig.request('attach', { volume_id: id, vm_id: rig.here });
+    await rig.untilSent('attachVolume');
+    await rig.pass(SECOND_MS);
+    rig.clock.set(2 * LIMITS.JOB_DEADLINE_MS);
+    rig.cloud.skewMs = null;
+    await rig.restart(5 * SECOND_MS);
+    const late = await rig.ended(operation, LIMITS.JOB_DEADLINE_MS + 5 * MINUTE_MS);
+    expect(late).toMatchObject({ status: 'failed', errorCode: 'STEP_DEADLINE' });
+  });
+
   it.each([
     ['CloudStack’s clock is hours behind', 0],
     ['the clock of this machine was set back by hours', -9 * LIMITS.JOB_DEADLINE_MS],

@@ -6,6 +6,7 @@ import { MemoryGuest, type MemoryGuestOptions } from '~/lab/guest/memory-guest';
 import { createMemoryInventory } from '~/lab/guest/memory-inventory';
 import { MemoryLedger } from '~/lab/ledger/memory-ledger';
 import { MemoryStore } from '~/lab/ledger/memory-store';
+import type { ClockNote, ClockNotes } from '~/server/core/clock-steps';
 import { type Logger, silentLogger } from '~/server/core/log/logger';
 import { compose, type Domain } from '~/server/daemon/compose';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
@@ -75,6 +76,15 @@ export class Rig {
    * call.
    */
   onSend: (command: Mutation) => void = () => {};
+  private clockNote: ClockNote | null = null;
+  /** What the state folder knows of the clock, in one boot of the machine. */
+  private readonly clockNotes: ClockNotes = {
+    uptime: () => this.clock.monotonic(),
+    load: () => this.clockNote,
+    save: (note) => {
+      this.clockNote = note;
+    },
+  };
   domain: Domain;
   fatal: unknown = null;
   private stopping = new AbortController();
@@ -271,6 +281,7 @@ export class Rig {
     const domain = compose(
       {
         ...{ ledger, cloud, guest, watcher, clock, random, logger },
+        clockNotes: this.clockNotes,
         counters: guest,
         // Time stands still until it is told to pass, and so would rounds of the event loop.
         soon: queueMicrotask,
