@@ -244,7 +244,8 @@ export class Doors {
       if (store.mappings.has(volumeId)) continue;
       const volume = this.world.volume(volumeId);
       const there = volume && !volume.removed && volume.vmId === mapping.vmId;
-      if (!there || !this.looksGone(volume) || this.isGoingBack(volumeId)) continue;
+      if (!there || !this.looksGone(volume) || this.isGoingBack(volumeId) || this.isSaidGone(volumeId))
+        continue;
       this.world.fail(
         'absence-needs-proof',
         `the mapping of ${volumeId} is gone, and the volume is only hidden, or shown as it was`,
@@ -273,6 +274,19 @@ export class Doors {
         operation.volumeId === volumeId &&
         operation.status === 'executing' &&
         (operation.type === 'attach' || operation.type === 'cleanup'),
+    );
+  }
+
+  /** CloudStack has said that a detach of it has succeeded, which has done nothing: both agree. */
+  private isSaidGone(volumeId: string): boolean {
+    const { store, model } = this.world;
+    return store.entries.some(
+      ({ entry: { step, state, data } }) =>
+        (step === 'detach-volume' || step === 'undo-detach-volume') &&
+        state === 'finished' &&
+        data.outcome === 'ok' &&
+        data.volume_id === volumeId &&
+        !model.effects.some(({ jobId }) => jobId === data.job_id),
     );
   }
 
