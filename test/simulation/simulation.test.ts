@@ -15,7 +15,7 @@ const SCHEDULES = 10_000;
 /** Of those with administrators. */
 const ADMINISTERED = 1_000;
 /** Of those with restarts after which little is as it was. */
-const RESTARTED = 250;
+const RESTARTED = 100;
 /** Schedules that have broken a promise once, each long after the first 10,000. */
 const FOUND = [
   352, 114408, 118148, 128290, 141300, 166530, 182291, 183944, 214244, 217941, 222479, 253114, 348204, 456917,
