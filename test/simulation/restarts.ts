@@ -43,7 +43,7 @@ function steppedRestart(random: SeededRandom, { world }: Script, both: boolean):
   const ms = random.pick(
     both
       ? [-25 * HOUR_MS, 25 * HOUR_MS, 2_400 * HOUR_MS]
-      : [-2 * HOUR_MS, -60_000, 16_000, 60_000, 2 * HOUR_MS],
+      : [-2 * HOUR_MS, -240_000, 16_000, 60_000, 2 * HOUR_MS],
   );
   const point = { of: 'any', call: 1, side: random.chance(0.5) ? 'before' : 'after' } as const;
   const diesAt = steppedAt + random.below(1_000);
