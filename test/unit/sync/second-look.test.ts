@@ -174,7 +174,8 @@ describe('a volume that was worked on a moment ago is left for the next run', ()
     let wall = clock.now();
     const steps = new ClockSteps({ now: () => wall, monotonic: () => clock.monotonic() });
     wall += 2 * LIMITS.CLOCK_STEP_MS;
-    expect(await look(drift('ghost-disk'), { volume: away }, steps)).toBe('later');
+    expect(await look(drift('ghost-disk'), { volume: away, last: ago(settled) }, steps)).toBe('later');
+    expect(await look(drift('ghost-disk'), { volume: away }, steps), 'no operation').toBe('stands');
   });
 });
 
