@@ -95,7 +95,7 @@ function mayHideIt(snapshot: DeviceSnapshot, volumeId: string, { disk, lost, map
   );
 }
 
-/** After a reboot every disk is new, and nothing tells. */
+/** After a reboot nothing tells. */
 function hasComeSince(before: DisksBefore, { path, diskseq }: Device, bootId: string | null): boolean {
   if (before.bootId !== bootId) return false;
   return !before.disks.some((disk) => disk.path === path && disk.diskseq === diskseq);
@@ -118,7 +118,9 @@ async function readClues(
   if (allTell || applianceVmId === null) return { disk: mapping, lost: [], mappings: [] };
   const mappings = await readMappings(run);
   const disk = mapping ?? (await exportedDisk(run, volumeId, snapshot));
-  return disk ? { disk, lost: [], mappings } : { ...(await leftByOperations(run, volumeId)), mappings };
+  return disk
+    ? { disk, lost: [], mappings }
+    : { ...(await leftByOperations(run, volumeId, snapshot.bootId)), mappings };
 }
 
 async function readMappings(run: RunContext): Promise<readonly Mapping[]> {
@@ -144,16 +146,23 @@ async function exportedDisk(
 /**
  * The disk that this operation, or the last one on this volume, saw staying in the guest: it has removed the
  * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it.
- * And what the guest had before attaches that have failed since.
+ * And what the guest had before attaches that have failed since. Of those before this boot nothing is asked:
+ * after a reboot every disk is new. Where more than LIMITS.FAILED_LOOKED_THROUGH have failed since, any disk
+ * may be that of an earlier one.
  */
-async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick<Clues, 'disk' | 'lost'>> {
+async function leftByOperations(
+  run: RunContext,
+  volumeId: string,
+  bootId: string | null,
+): Promise<Pick<Clues, 'disk' | 'lost'>> {
   const ours = unmappedHere(run, run.journal);
   if (ours) return { disk: ours, lost: [] };
   const { ledger } = run.parts;
   const limit = LIMITS.RECENT_OPERATIONS;
   const settled = await settledBy(run, volumeId);
   const lost: DisksBefore[] = [];
-  // All of them: those that were tried in vain since do not name the disk.
+  let looked = 0;
+  // Not the last one alone: those that were tried in vain since do not name the disk.
   let before: number | undefined;
   for (;;) {
     const filter = { volumeId, status: 'failed', limit, before } as const;
@@ -163,11 +172,16 @@ async function leftByOperations(run: RunContext, volumeId: string): Promise<Pick
       const mayHavePlugged = isAttach(operation);
       const hasSeenIt = operation.errorCode === 'DEVICE_STILL_PRESENT';
       if (!mayHavePlugged && !hasSeenIt) continue;
+      if (looked === LIMITS.FAILED_LOOKED_THROUGH)
+        return { disk: null, lost: [...lost, { bootId, disks: [] }] };
+      looked += 1;
       const journal = new Journal(await run.active(() => ledger.readJournal(operation.id)));
       const unmapped = hasSeenIt ? unmappedHere(run, journal) : null;
       if (unmapped) return { disk: unmapped, lost };
       const seenBefore = mayHavePlugged ? beforePlugging(run, journal) : null;
-      if (seenBefore) lost.push(seenBefore);
+      if (seenBefore === null) continue;
+      if (seenBefore.bootId !== null && seenBefore.bootId !== bootId) return { disk: null, lost };
+      lost.push(seenBefore);
     }
     before = ended.at(-1)?.sequence;
     if (ended.length < limit || before === undefined) return { disk: null, lost };

@@ -5,6 +5,7 @@ import { LIMITS } from '~/server/core/limits';
 import { silentLogger as logger } from '~/server/core/log/logger';
 import { DeviceWatcher } from '~/server/devices/device-watcher';
 import { explainCorrelation } from '~/server/diagnostics/correlation';
+import { withLimits } from '../../support/with-limits';
 import { cleanup, GIB, MINUTE_MS, Rig, SECOND_MS } from './rig';
 
 /** An attach whose disk does not come. */
@@ -305,6 +306,49 @@ describe('a guest whose data disks show no serial', () => {
     const { id: next } = await rig.run('detach', { volume_id: id });
     expect(await rig.operation(next)).toMatchObject({ status: 'completed' });
     expect(read.filter((operation) => operation !== next && operation !== well)).toEqual([]);
+  });
+
+  describe('of attaches that fail again and again', () => {
+    async function make(tries: number) {
+      const rig = await Rig.start({ guest: { serials: false } });
+      const [visitor, { id }] = [await rig.volume(), await rig.volume()];
+      await rig.guest.plug({ volumeId: visitor.id, size: visitor.size, serial: '' });
+      const fail = async () => {
+        rig.model.faults.add({ command: 'attachVolume', kind: 'no-device' });
+        return (await rig.run('attach', { volume_id: id, vm_id: rig.here })).id;
+      };
+      const failed: string[] = [];
+      while (failed.length < tries) failed.push(await fail());
+      const read = new Set<string>();
+      const { readJournal } = rig.ledger;
+      rig.ledger.readJournal = (operation) => {
+        read.add(operation);
+        return readJournal.call(rig.ledger, operation);
+      };
+      const wereRead = () => failed.map((operation) => read.has(operation));
+      return { rig, id, fail, wereRead };
+    }
+
+    it('those before the boot are not looked through: every disk is new since', async () => {
+      const { rig, id, fail, wereRead } = await make(3);
+      await rig.during(rig.guest.reboot());
+      await fail();
+      await rig.pass(LIMITS.READ_SETTLE_MS);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+      expect(wereRead()).toEqual([false, false, true]);
+    });
+
+    it('only so many are looked through: what one before them may have plugged is not known', async () => {
+      const { rig, id, wereRead } = await make(3);
+      await rig.pass(LIMITS.READ_SETTLE_MS);
+      await withLimits({ FAILED_LOOKED_THROUGH: 2 }, async () => {
+        expect(await rig.run('detach', { volume_id: id })).toMatchObject({
+          errorCode: 'DEVICE_STILL_PRESENT',
+        });
+      });
+      expect(wereRead()).toEqual([false, true, true]);
+      expect(await rig.run('detach', { volume_id: id })).toMatchObject({ status: 'completed' });
+    });
   });
 
   describe('while the job of an attach that was given up is open', () => {
