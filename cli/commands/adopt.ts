@@ -33,7 +33,7 @@ export const adoptNoun = loneNoun('adopt', {
     }
     if (!plan) throw new UsageError('adopt needs --plan or --undo', 'volumectl adopt --plan');
     try {
-      return await sync(context, true);
+      return await sync(context, { dryRun: true });
     } catch (error) {
       const away = error instanceof ConnectionError || (error instanceof ApiError && error.notReady);
       // The settings and the guest of this machine are not those of another one.

@@ -71,7 +71,7 @@ export const deviceNoun: Noun = {
       args: LIST,
       columns: DEVICE_COLUMNS,
       examples: [{ args: '', what: 'Every disk, and the volume it provably is.' }],
-      run: (context) => list(context, false),
+      run: (context) => list(context, { scan: false }),
     }),
     verb({
       name: 'scan',
@@ -79,7 +79,7 @@ export const deviceNoun: Noun = {
       args: LIST,
       columns: DEVICE_COLUMNS,
       examples: [{ args: '', what: 'After a change that the list does not show.' }],
-      run: (context) => list(context, true),
+      run: (context) => list(context, { scan: true }),
     }),
     verb({
       name: 'show',
@@ -106,7 +106,7 @@ export const deviceNoun: Noun = {
           limit,
           wanted: ({ event }) => event === 'device',
           onOpen: async () => {
-            if (!context.out.isData) await list(context, true);
+            if (!context.out.isData) await list(context, { scan: true });
           },
         });
       },
@@ -138,8 +138,8 @@ export const deviceNoun: Noun = {
   ],
 };
 
-async function list({ client, out }: Context, scan: boolean): Promise<number> {
-  const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query: { scan } });
+async function list({ client, out }: Context, query: { readonly scan: boolean }): Promise<number> {
+  const { devices, others, scanned, scanned_at } = await client.call('inspectGuest', { query });
   out.table(DEVICE_COLUMNS, devices, 'The guest has no disk on a bus on which volumes come.');
   // A daemon before this version does not name them.
   const elsewhere = (others ?? []).map(({ device_path, bus }) => `${device_path} (${bus})`).join(', ');

@@ -145,7 +145,7 @@ export const syncNoun = loneNoun('sync', {
     { args: '--dry-run', what: 'What would be done?' },
     { args: '', what: 'Do it.' },
   ],
-  run: (context, args) => sync(context, args['dry-run'] ?? false),
+  run: (context, args) => sync(context, { dryRun: args['dry-run'] ?? false }),
 });
 
 export const taskNoun: Noun = {
@@ -167,13 +167,16 @@ export const taskNoun: Noun = {
       async run(context, args) {
         if (args.task !== 'sync:force')
           throw new UsageError(`there is no task ${args.task} to run`, 'The only one is sync:force.');
-        return sync(context, args['dry-run'] ?? false);
+        return sync(context, { dryRun: args['dry-run'] ?? false });
       },
     }),
   ],
 };
 
-export async function sync({ client, out, longTimeoutMs }: Context, dryRun: boolean): Promise<number> {
+export async function sync(
+  { client, out, longTimeoutMs }: Context,
+  { dryRun }: { readonly dryRun: boolean },
+): Promise<number> {
   const query = { dry_run: dryRun };
   const result = await client.call('forceSync', { query }, { timeoutMs: longTimeoutMs });
   const { drifts, judged, unavailable } = result.report;

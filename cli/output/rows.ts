@@ -40,7 +40,7 @@ export function choose<T>(
   if (keys.length === 0) return reverse ? chosen.reverse() : chosen;
   return chosen.sort((a, b) => {
     for (const column of keys) {
-      const order = compare(amountOf(column, a), amountOf(column, b), reverse);
+      const order = compare(amountOf(column, a), amountOf(column, b), { reverse });
       if (order !== 0) return order;
     }
     return 0;
@@ -89,7 +89,7 @@ function isMet<T>({ column, operator, value, amount }: Condition<Column<T>>, row
   if (typeof given === 'number') return holds(given - (amount ?? numberIn(value, column)), operator);
   // The order of numbers within names says that web-1 and web-01 are level: they are not the same.
   if (operator === '=' || operator === '!=') return (text === value) === (operator === '=');
-  return holds(compare(text, value, false), operator);
+  return holds(compare(text, value), operator);
 }
 
 /** Only its rows tell that a column is one of plain numbers. */
@@ -106,7 +106,7 @@ function isNone(value: string): boolean {
 }
 
 /** Absent values come last in either direction: nobody looks for them first. */
-function compare(a: Cell, b: Cell, reverse: boolean): number {
+function compare(a: Cell, b: Cell, { reverse = false } = {}): number {
   if (isAbsent(a) || isAbsent(b)) return Number(isAbsent(a)) - Number(isAbsent(b));
   const order =
     typeof a === 'number' && typeof b === 'number'

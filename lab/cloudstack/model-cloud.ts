@@ -113,7 +113,9 @@ export class ModelCloud implements Cloud {
 
   readSnapshot(id: string): Promise<Evidence<CloudSnapshot>> {
     return this.call('listSnapshots', () => {
-      const snapshot = this.shownSnapshots(true).find((candidate) => candidate.id === id.toLowerCase());
+      const snapshot = this.shownSnapshots({ byId: true }).find(
+        (candidate) => candidate.id === id.toLowerCase(),
+      );
       if (snapshot) return seen(this.snapshot(snapshot), this.now(), 'cloudstack');
       const { snapshots } = this.model.inventory;
       return this.notShown(snapshots.some((candidate) => candidate.id === id.toLowerCase()));
@@ -122,13 +124,13 @@ export class ModelCloud implements Cloud {
 
   listSnapshots({ volumeId, name }: { volumeId: string; name?: string }): Promise<CloudSnapshot[]> {
     return this.call('listSnapshots', () =>
-      this.shownSnapshots(false)
+      this.shownSnapshots({ byId: false })
         .filter((one) => one.volumeId === volumeId.toLowerCase() && (name === undefined || one.name === name))
         .map((one) => this.snapshot(one)),
     );
   }
 
-  private shownSnapshots(byId: boolean): Snapshot[] {
+  private shownSnapshots({ byId }: { readonly byId: boolean }): Snapshot[] {
     const { access, inventory } = this.model;
     return inventory.snapshots.filter(
       (one) => one.state !== 'Destroyed' && access.sees(this.account, one, { ...OF_OWNERS, byId }),

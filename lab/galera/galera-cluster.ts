@@ -57,7 +57,7 @@ export class GaleraCluster {
       say('installing and starting the first node');
       installDatabase(programs['mariadb-install-db'], join(dir, one.name));
       giveAway(dir);
-      await one.start(true);
+      await one.start({ isFirst: true });
       await one.query(`CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}'`);
       await cluster.createDatabase(DATABASE);
       for (const node of [two, three]) {

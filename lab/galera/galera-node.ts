@@ -89,7 +89,7 @@ export class GaleraNode {
   }
 
   /** Resolves when the node is synced. `first`: begins a new cluster. */
-  async start(first = false): Promise<void> {
+  async start({ isFirst = false } = {}): Promise<void> {
     const { dir, program, scripts } = this.options;
     const log = openSync(join(dir, 'db.log'), 'a');
     const args = [
@@ -100,7 +100,7 @@ export class GaleraNode {
       '--pdeathsig=KILL',
       program,
       `--defaults-file=${join(dir, 'my.cnf')}`,
-      ...(first ? ['--wsrep-new-cluster'] : []),
+      ...(isFirst ? ['--wsrep-new-cluster'] : []),
     ];
     const child = spawn('prlimit', args, {
       stdio: ['ignore', log, log],

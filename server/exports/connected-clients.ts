@@ -49,7 +49,7 @@ export class ConnectedClients {
       const result = await standby.answer;
       if (result.ok) return this.count(result);
     }
-    return this.count(await this.connect(name, port, true));
+    return this.count(await this.connect(name, port, { inspects: true }));
   }
 
   /**
@@ -67,7 +67,7 @@ export class ConnectedClients {
       };
     });
     const timer = setTimeout(() => ask(null), LIMITS.NBD_STANDBY_MS).unref();
-    this.standby = { port, ask, answer: this.connect(asked, port, true) };
+    this.standby = { port, ask, answer: this.connect(asked, port, { inspects: true }) };
   }
 
   private count(result: ProbeResult): ProbeResult {
@@ -79,7 +79,7 @@ export class ConnectedClients {
   private async connect(
     name: string | Promise<string | null>,
     port: number,
-    inspects = false,
+    { inspects = false } = {},
   ): Promise<ProbeResult> {
     await this.counting;
     const earlier = new Set(inspects ? pids() : []);

@@ -152,7 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'server/operations/decide/delete.ts',
     find: 'if (isLeaving(found)) return again(',
     replace:
-      'if (isLeaving(found)) return deleted(s, volumeId, true);\n  if (isLeaving(found)) return again(',
+      'if (isLeaving(found)) return deleted(s, volumeId, DELETED);\n  if (isLeaving(found)) return again(',
     seed: 227,
   },
   {

@@ -55,7 +55,7 @@ async function carryOut(drift: DriftReply, by: Remedy, keyOf: KeyOf): Promise<Ou
   const starts: readonly Start[] =
     by === 'delete'
       ? [{ name: 'delete', method: 'DELETE', path: volumePath(volumeId), body: {} }]
-      : [detachRequest(volumeId, false), attachRequest(volumeId, vmId ?? '')];
+      : [detachRequest(volumeId), attachRequest(volumeId, vmId ?? '')];
   const { text, operations } = await startAll(starts, keyOf);
   return { text: `${text} The sync after it tells whether the drift is gone.`, operations };
 }

@@ -129,7 +129,7 @@ export function attachRequest(volumeId: string, vmId: string) {
   } as const;
 }
 
-export function detachRequest(volumeId: string, force: boolean) {
+export function detachRequest(volumeId: string, { force = false } = {}) {
   const body = force ? { force } : {};
   return { name: 'detach', method: 'POST', path: `${volumePath(volumeId)}/detach`, body } as const;
 }
@@ -146,7 +146,7 @@ export function detachAct(target: Target): Act {
     fields: [{ kind: 'check', name: 'force', label: 'Force: also when the disk is in use' }],
     look: () => lookAtVolume(target.id),
     mustType: ({ force }) => (force === true ? shortId(target.id) : null),
-    send: ({ force }, keyOf) => startAll([detachRequest(target.id, force === true)], keyOf),
+    send: ({ force }, keyOf) => startAll([detachRequest(target.id, { force: force === true })], keyOf),
   };
 }
 

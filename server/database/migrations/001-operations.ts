@@ -2,6 +2,7 @@ import type { Connection } from 'mysql2/promise';
 import {
   addColumns,
   addIndex,
+  addUnique,
   alter,
   charsetClause,
   columnsOf,
@@ -103,11 +104,10 @@ async function createJournal(connection: Connection): Promise<void> {
 }
 
 async function addIndexes(connection: Connection): Promise<void> {
-  const add = (name: string, columns: string[], unique = false) =>
-    addIndex(connection, TABLE, name, columns, unique);
   // The specification's index names may be taken by its single-column indexes.
-  await add('unique_executing_volume', ['executing_volume'], true);
-  await add('unique_idempotency_key', ['appliance_id', 'idempotency_key'], true);
+  await addUnique(connection, TABLE, 'unique_executing_volume', ['executing_volume']);
+  await addUnique(connection, TABLE, 'unique_idempotency_key', ['appliance_id', 'idempotency_key']);
+  const add = (name: string, columns: string[]) => addIndex(connection, TABLE, name, columns);
   // Claims, re-leases and the queue of a volume
   await add('operations_owner', ['appliance_id', 'status', 'sequence']);
   await add('operations_volume_queue', ['volume_id', 'status', 'sequence']);

@@ -2,6 +2,7 @@ import type { Connection } from 'mysql2/promise';
 import {
   addColumns,
   addIndex,
+  addUnique,
   addVolumeAlias,
   alter,
   charsetClause,
@@ -50,8 +51,8 @@ export async function adoptMappings(connection: Connection): Promise<void> {
   await dropUnique(connection, TABLE, ['device_path']);
   await addVolumeAlias(connection, TABLE);
   const real = isReal(await columnsOf(connection, TABLE), 'volume_id') ? 'volume_id' : 'volume_uuid';
-  await addIndex(connection, TABLE, 'unique_volume_id', [real], true);
-  await addIndex(connection, TABLE, 'unique_vm_device_path', ['vm_id', 'device_path'], true);
+  await addUnique(connection, TABLE, 'unique_volume_id', [real]);
+  await addUnique(connection, TABLE, 'unique_vm_device_path', ['vm_id', 'device_path']);
   await addIndex(connection, TABLE, 'idx_device_mappings_vm_id', ['vm_id']);
   await addIndex(connection, TABLE, 'idx_device_mappings_device_path', ['device_path']);
 }

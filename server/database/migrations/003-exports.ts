@@ -2,6 +2,7 @@ import type { Connection } from 'mysql2/promise';
 import {
   addColumns,
   addIndex,
+  addUnique,
   addVolumeAlias,
   alter,
   charsetClause,
@@ -48,7 +49,7 @@ export async function adoptExports(connection: Connection): Promise<void> {
   await relax(connection, TABLE, OURS);
   await addVolumeAlias(connection, TABLE);
   await addIndex(connection, TABLE, 'idx_nbd_exports_volume_id', ['volume_id']);
-  await addIndex(connection, TABLE, 'unique_export_name', ['export_name'], true);
+  await addUnique(connection, TABLE, 'unique_export_name', ['export_name']);
 }
 
 /** What our inserts always give, and the key. */

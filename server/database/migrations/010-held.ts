@@ -14,6 +14,6 @@ export async function addHeldColumns(connection: Connection): Promise<void> {
     crashes: 'INT NOT NULL DEFAULT 0',
     crash_sequence: 'INT NOT NULL DEFAULT 0',
   });
-  await addIndex(connection, OPERATIONS, 'operations_held', ['appliance_id', 'held_at'], false);
+  await addIndex(connection, OPERATIONS, 'operations_held', ['appliance_id', 'held_at']);
   await addColumns(connection, 'appliances', { probed_at: 'TIMESTAMP(3) NULL' });
 }

@@ -135,21 +135,31 @@ async function indexesOf(connection: Connection, table: string): Promise<Index[]
   return [...indexes.values()];
 }
 
-/** Adds an index unless one with the same columns and uniqueness exists under whatever name. */
+/** Adds an index unless one with the same columns exists under whatever name. */
 export async function addIndex(
   connection: Connection,
   table: string,
   name: string,
   columns: readonly string[],
-  unique = false,
 ): Promise<void> {
-  const same = (await indexesOf(connection, table)).some(
-    (index) => index.columns.join() === columns.join() && (index.unique || !unique),
-  );
-  if (!same)
-    await connection.query(
-      `ALTER TABLE ${table} ADD ${unique ? 'UNIQUE ' : ''}INDEX ${name} (${columns.join(', ')})`,
-    );
+  if ((await indexesOn(connection, table, columns)).length === 0)
+    await connection.query(`ALTER TABLE ${table} ADD INDEX ${name} (${columns.join(', ')})`);
+}
+
+/** As addIndex; one that is not unique is none. */
+export async function addUnique(
+  connection: Connection,
+  table: string,
+  name: string,
+  columns: readonly string[],
+): Promise<void> {
+  if (!(await indexesOn(connection, table, columns)).some(({ unique }) => unique))
+    await connection.query(`ALTER TABLE ${table} ADD UNIQUE INDEX ${name} (${columns.join(', ')})`);
+}
+
+async function indexesOn(connection: Connection, table: string, columns: readonly string[]) {
+  const indexes = await indexesOf(connection, table);
+  return indexes.filter((index) => index.columns.join() === columns.join());
 }
 
 /** Drops unique indexes on exactly these columns (never the primary key). */

@@ -94,7 +94,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const volume = present.result;
   // Attached, but a detach that ran into its deadline may still be running, and its disk may still be
   // arriving.
-  const obstacle = volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, false) : null;
+  const obstacle =
+    volume.vmId !== null && state.at === 'none' ? waitForObstacles(s, goal, { needsSlot: false }) : null;
   if (obstacle) return obstacle;
   if (volume.vmId === goal.vmId)
     return leaveTheirRow(s, STEP, volume) ?? doubtAttached(s, goal) ?? finish(s, goal, volume);
@@ -118,7 +119,8 @@ export function attach(s: Situation, goal: AttachGoal): Action | Done<Attached> 
   const pause = doubtTheRead(s, STEP, state) ?? waitWhileBusy(s, volume, 'attach');
   if (pause) return pause;
   const ghost = waitForGhost(s, goal);
-  if (state.at === 'none') return waitForObstacles(s, goal, true) ?? ghost ?? intend(s, STEP, about(goal));
+  if (state.at === 'none')
+    return waitForObstacles(s, goal, { needsSlot: true }) ?? ghost ?? intend(s, STEP, about(goal));
   return ghost ?? tryAgainOrGiveUp(s, STEP, state, 'volume attachment', about(goal));
 }
 
@@ -195,7 +197,11 @@ function refuseOtherDevice(s: Situation, goal: AttachGoal, volume: CloudVolume):
  * volume may still be running: a detach could undo our attach (apache/cloudstack#14214). And where disks have
  * no serial, only one disk at a time may be attached to this guest.
  */
-export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boolean): Action | null {
+export function waitForObstacles(
+  s: Situation,
+  goal: AttachGoal,
+  { needsSlot }: { readonly needsSlot: boolean },
+): Action | null {
   const obstacles = s.facts.obstacles;
   const toAppliance = goal.vmId === s.policy.applianceVmId;
   if (!obstacles)
@@ -203,7 +209,7 @@ export function waitForObstacles(s: Situation, goal: AttachGoal, isDetached: boo
       do: 'read-obstacles',
       volumeId: goal.volumeId,
       toAppliance,
-      needsSlot: toAppliance && isDetached,
+      needsSlot: toAppliance && needsSlot,
     };
   const { openJobs, conflictingOperation, full } = obstacles;
   if (openJobs > 0) return waitForOpenJobs(s, STEP, goal.volumeId);

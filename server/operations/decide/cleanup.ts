@@ -131,7 +131,7 @@ function reserveSlot(s: Situation<'cleanup'>, goal: AttachGoal): Action | null {
   if (known.result.kind === 'absent' || known.result.value.vmId !== s.operation.request.test_vm_id)
     return null;
   return (
-    waitForObstacles(s, goal, true) ??
+    waitForObstacles(s, goal, { needsSlot: true }) ??
     waitForAppliance(s, goal.vmId) ??
     refuseOtherOwner(s, known.result.value) ??
     waitForGhost(s, goal, `on VM ${known.result.value.vmId}`)

@@ -11,6 +11,8 @@ import { follow, intend, tryAgainOrGiveUp } from './mutation';
 import { doubtTheRead } from './volume';
 
 const STEP = 'delete-snapshot';
+const DELETED = 'Snapshot deleted successfully';
+const WAS_ABSENT = 'Snapshot was already absent from CloudStack';
 
 /**
  * delete of a snapshot: read → its volume is taken, so that nothing else happens to it meanwhile → intent →
@@ -26,18 +28,18 @@ export function decideDeleteSnapshot(s: Situation<'delete-snapshot'>): Action {
     return follow(s, STEP, call, { name: 'deleteSnapshot', volumeId, snapshotId });
   const about = { volume_id: volumeId, snapshot_id: snapshotId };
   if (call.at === 'ended') {
-    if (saysSnapshotDestroyed(call.text)) return deleted(s, true);
+    if (saysSnapshotDestroyed(call.text)) return deleted(s, DELETED);
     const { snapshot } = s.facts;
     if (!snapshot) return { do: 'read-snapshot', snapshotId };
     // CloudStack has said that our delete succeeded, and does not show the snapshot any more.
     if (snapshot.kind === 'absent' || (snapshot.kind === 'unknown' && call.outcome === 'ok'))
-      return deleted(s, true);
+      return deleted(s, DELETED);
     // Sent again, its answer is the proof.
     return doubtTheRead(s, STEP, call) ?? tryAgainOrGiveUp(s, STEP, call, 'deletion of the snapshot', about);
   }
   const known = knownSnapshot(s, snapshotId);
   if (known.do !== 'done') return known;
-  if (known.result.kind === 'absent') return deleted(s, false);
+  if (known.result.kind === 'absent') return deleted(s, WAS_ABSENT);
   const snapshot = known.result.value;
   if (volumeId === '') return s.operation.cancelRequested ? intend(s, STEP) : takeVolume(snapshot);
   return waitForSnapshot(s, snapshot) ?? intend(s, STEP, about);
@@ -96,7 +98,6 @@ export function waitForSnapshot(s: Situation, { id, state }: CloudSnapshot): Act
   };
 }
 
-function deleted(s: Situation<'delete-snapshot'>, byUs: boolean): Action {
-  const message = byUs ? 'Snapshot deleted successfully' : 'Snapshot was already absent from CloudStack';
+function deleted(s: Situation<'delete-snapshot'>, message: string): Action {
   return { do: 'complete', response: { snapshot_id: s.operation.request.snapshot_id, message } };
 }

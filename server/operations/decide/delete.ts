@@ -10,6 +10,8 @@ import { failureMessage, follow, intend, tryAgainOrGiveUp, verdictOf } from './m
 import { doubtTheRead, knownVolume, waitWhileBusy } from './volume';
 
 const STEP = 'delete-volume';
+const DELETED = 'Volume deleted successfully';
+const WAS_ABSENT = 'Volume was already absent from CloudStack';
 
 /**
  * delete: attached to the appliance → the detach steps first; attached elsewhere → VOLUME_ATTACHED_ELSEWHERE;
@@ -66,18 +68,18 @@ function deleteDetached(s: Situation<'delete'>, volumeId: string, call: Mutation
   const command = commandOf(s, volumeId);
   if (call.at === 'intended' || call.at === 'accepted') return follow(s, STEP, call, command);
   if (call.at === 'ended' && (call.text === GONE || s.journal.removalProof !== null))
-    return deleted(s, volumeId, true);
+    return deleted(s, volumeId, DELETED);
   const proven = call.at === 'ended' && call.outcome === 'ok';
   const { volume } = s.facts;
   if (!volume) return { do: 'read-volume', volumeId };
   // CloudStack has said that our delete succeeded, and does not list the volume any more.
   if (volume.kind === 'unknown' && proven)
-    return command.name === 'destroyVolume' ? trashed(volumeId) : deleted(s, volumeId, true);
+    return command.name === 'destroyVolume' ? trashed(volumeId) : deleted(s, volumeId, DELETED);
   // The delete was sent and may have succeeded: CloudStack's answer to another one of the same id proves it.
   if (volume.kind === 'unknown' && call.at === 'ended') return again(s, volumeId, call, volume.why);
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
-  if (known.result.kind === 'absent') return deleted(s, volumeId, call.at !== 'none');
+  if (known.result.kind === 'absent') return deleted(s, volumeId, call.at === 'none' ? WAS_ABSENT : DELETED);
   const found = known.result.value;
   if (call.at === 'none') {
     return waitWhileBusy(s, found, 'delete') ?? intend(s, STEP, about(s, volumeId));
@@ -144,7 +146,7 @@ function again(s: Situation, volumeId: string, call: EndedTry, why: string): Act
 /**
  * A disk may have appeared in the guest between its last scan and the call, so the guest is checked again.
  */
-function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
+function deleted(s: Situation, volumeId: string, message: string): Action {
   if (s.facts.gone === undefined)
     return { do: 'await-gone', volumeId, timeoutMs: LIMITS.DEVICE_GONE_DEADLINE_MS, leaves: true };
   if (!s.facts.gone)
@@ -153,7 +155,6 @@ function deleted(s: Situation, volumeId: string, byUs: boolean): Action {
       `Volume ${volumeId} is deleted, but this guest still has its disk, or one that may be it (ghost disk)`,
       { volume_id: volumeId },
     );
-  const message = byUs ? 'Volume deleted successfully' : 'Volume was already absent from CloudStack';
   return { do: 'complete', response: { volume_id: volumeId, message } };
 }
 

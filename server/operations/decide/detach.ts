@@ -89,11 +89,14 @@ export function detach(s: Situation, goal: DetachGoal): Action | Done<Detached> 
   const known = knownVolume(s, volumeId);
   if (known.do !== 'done') return known;
   if (s.facts.mapping === undefined) return { do: 'read-mapping', volumeId };
-  if (known.result.kind === 'absent') return cleanUp(s, goal, true);
+  if (known.result.kind === 'absent') return cleanUp(s, goal, { absent: true });
   const volume = known.result.value;
   if (volume.vmId === null || (goal.onlyFromVm !== null && volume.vmId !== goal.onlyFromVm))
     return (
-      waitForPlug(s, volume) ?? doubtTheEffect(s, STEP) ?? refuseUnnamed(volume) ?? cleanUp(s, goal, false)
+      waitForPlug(s, volume) ??
+      doubtTheEffect(s, STEP) ??
+      refuseUnnamed(volume) ??
+      cleanUp(s, goal, { absent: false })
     );
   if (state.at === 'ended' && state.withheld !== null)
     return tryAgainOrGiveUp(s, STEP, state, 'volume detach');
@@ -213,7 +216,11 @@ function isForced(use: DiskUse, { clients }: IgnoredUsers): boolean {
  * CloudStack says the volume is detached, or not attached where it was to be detached: guest, mapping and
  * export follow.
  */
-function cleanUp(s: Situation, goal: DetachGoal, absent: boolean): Action | Done<Detached> {
+function cleanUp(
+  s: Situation,
+  goal: DetachGoal,
+  { absent }: Pick<Detached, 'absent'>,
+): Action | Done<Detached> {
   const mapping = s.facts.mapping?.kind === 'seen' ? s.facts.mapping.value : null;
   if (mapping && mapping.vmId !== s.policy.applianceVmId) {
     const asked = goal.onlyFromVm === null || mapping.vmId === goal.onlyFromVm;

@@ -55,7 +55,7 @@ export function follow(
 /** An intent without an answer: unless it is certain that nothing was sent, the job is queried first. */
 function resume(s: Situation, step: MutationStep, state: Intended, command: Mutation): Action {
   const { jobId } = state;
-  if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
+  if (s.facts.unsent === jobId) return send(s, step, { jobId, command, resent: false });
   if (s.facts.job?.jobId !== jobId) return { do: 'query-job', jobId };
   const { found } = s.facts.job;
   switch (found) {
@@ -77,7 +77,7 @@ function resume(s: Situation, step: MutationStep, state: Intended, command: Muta
           jobId,
           'the answer was lost, and CloudStack may have deleted the job since then',
         );
-      return send(s, step, jobId, command, true);
+      return send(s, step, { jobId, command, resent: true });
     default: {
       const made = {
         found: true,
@@ -103,7 +103,7 @@ const SHOWN_BY_JOB_ALONE: ReadonlySet<Mutation['name']> = new Set(['createVolume
 
 /** A call without a job cannot be asked about. */
 function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended, command: Mutation): Action {
-  if (s.facts.unsent === jobId) return send(s, step, jobId, command, false);
+  if (s.facts.unsent === jobId) return send(s, step, { jobId, command, resent: false });
   return endUnknown(step, jobId, 'the answer was lost');
 }
 
@@ -111,7 +111,11 @@ function resumeSynchronous(s: Situation, step: MutationStep, { jobId }: Intended
  * Reads everything the call depends on and compares it with the intent; only then is the call sent. Every
  * send passes here, first or repeated.
  */
-function send(s: Situation, step: MutationStep, jobId: string, command: Mutation, resent: boolean): Action {
+function send(
+  s: Situation,
+  step: MutationStep,
+  { jobId, command, resent }: Omit<Extract<Action, { do: 'send' }>, 'do' | 'step'>,
+): Action {
   const withhold = (why: JsonObject): Action => withheld(step, jobId, resent ? { ...why, resent } : why);
   const again = resent ? ' again' : '';
   if (isCancelled(s)) return withhold({ text: `cancelled before it was sent${again}` });

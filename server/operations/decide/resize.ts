@@ -11,6 +11,7 @@ import { doubtTheRead, presentVolume, waitWhileBusy, whyUnseen } from './volume'
 
 const STEP = 'resize-volume';
 const RESIZED = 'Volume resized successfully';
+const HAD_THE_SIZE = 'Volume has that size already';
 
 /**
  * resize: read → intent → send → job → read back → the mapping follows. A volume is only ever made larger:
@@ -38,7 +39,10 @@ export function decideResize(s: Situation<'resize'>): Action {
     // What somebody else, or a snapshot policy, does with the volume afterwards takes nothing from a
     // job that ended well.
     const isDone = call.at === 'ended' && call.outcome === 'ok' && volume.state !== 'Resizing';
-    return (isDone ? null : waitWhileBusy(s, volume, 'resize')) ?? finish(s, volume, isOurs);
+    return (
+      (isDone ? null : waitWhileBusy(s, volume, 'resize')) ??
+      finish(s, volume, isOurs ? RESIZED : HAD_THE_SIZE)
+    );
   }
   const pause = doubtTheRead(s, STEP, call) ?? waitWhileBusy(s, volume, 'resize');
   if (pause) return pause;
@@ -85,7 +89,7 @@ function completeUnseen({ operation: { request } }: Situation<'resize'>, why: st
   };
 }
 
-function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): Action {
+function finish(s: Situation<'resize'>, volume: CloudVolume, message: string): Action {
   const followed = followSize(s, volume);
   if (followed.do !== 'done') return followed;
   const { effects, warnings } = followed.result;
@@ -95,7 +99,7 @@ function finish(s: Situation<'resize'>, volume: CloudVolume, isOurs: boolean): A
       volume_id: volume.id,
       size: volume.size,
       size_requested: s.operation.request.size,
-      message: isOurs ? RESIZED : 'Volume has that size already',
+      message,
       ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     },
     effects: [...effects],

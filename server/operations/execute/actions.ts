@@ -60,7 +60,7 @@ const ACTS: Readonly<Record<Acting, true>> = {
  */
 export async function perform(run: RunContext, action: Performable): Promise<Operation | null> {
   if (Object.hasOwn(ACTS, action.do)) await run.written();
-  if (action.do !== 'send') run.goAhead(false);
+  if (action.do !== 'send') run.goInTurn();
   if (action.do === 'await-job') {
     const ended = await awaitJob(run, action);
     run.forget(ABOUT_THE_VOLUME);
@@ -79,10 +79,10 @@ async function performStep(
     case 'intend':
       return intend(run, action);
     case 'read-guards':
-      run.goAhead(true);
+      run.goAhead();
       return learnGuards(run, action);
     case 'send':
-      return send(run, action).finally(() => run.goAhead(false));
+      return send(run, action).finally(() => run.goInTurn());
     case 'republish':
       return republish(run, action.volumeId);
     case 'withdraw':

@@ -57,11 +57,12 @@ export interface RunContext {
   /** Runs a call to the outside; the number of concurrent calls is limited. */
   active<T>(work: () => Promise<T>): Promise<T>;
   /**
-   * From its next call on this run goes before all others, until it is told `false`: what it looks at
-   * decides about a call, and must not grow old before that leaves. The next call itself waits for its turn,
-   * so that few runs do.
+   * From its next call on this run goes before all others, until `goInTurn`: what it looks at decides about a
+   * call, and must not grow old before that leaves. The next call itself waits for its turn, so that few runs
+   * do.
    */
-  goAhead(wanted: boolean): void;
+  goAhead(): void;
+  goInTurn(): void;
   learn(more: Facts): void;
   forget(keys: readonly (keyof Facts)[]): void;
   /** Writes this change with the end of the operation. Throws as `record`; then it has not ended. */

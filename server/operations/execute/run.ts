@@ -278,8 +278,12 @@ export class OperationRun implements RunContext {
     }, this.ahead === 'yes');
   }
 
-  goAhead(wanted: boolean): void {
-    this.ahead = wanted ? 'next' : 'no';
+  goAhead(): void {
+    this.ahead = 'next';
+  }
+
+  goInTurn(): void {
+    this.ahead = 'no';
   }
 
   learn(more: Facts): void {
