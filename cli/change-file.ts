@@ -40,8 +40,8 @@ export function readShared({ path, what }: Pick<SharedFile, 'path' | 'what'>): s
 
 /**
  * Replaces the content by what `change` makes of it; null leaves it as it is. The new content is written
- * beside the file, or the one that it is a link to, and renamed: the daemon sees the old one or the new one. Two changes at the same time: one
- * is refused. Throws Failure.
+ * beside the file, or the one that it is a link to, and renamed: the daemon sees the old one or the new one.
+ * Two changes at the same time: one is refused. Throws Failure.
  */
 export function changeShared(file: SharedFile, change: (text: string | null) => string | null): void {
   const { what } = file;

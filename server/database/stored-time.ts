@@ -3,8 +3,8 @@ const FIRST_MS = 1_000;
 const LAST_MS = 2_147_483_647_000;
 
 /**
- * A time of this machine's clock as it is stored. A clock that is set to a time beyond
- * these is stored as the nearest of them: a strict session refuses other times, and nothing could be written.
+ * A time of this machine's clock as it is stored. A time beyond these is stored as the nearest of them: a
+ * strict session refuses others, and nothing could be written.
  */
 export function storedTime(ms: number): number {
   return Math.min(Math.max(ms, FIRST_MS), LAST_MS);

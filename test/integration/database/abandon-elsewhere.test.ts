@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
+import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '~/server/core/clock';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { MysqlLedger } from '~/server/database/mysql-ledger';
 import { NeighbourDaemons } from '~/server/model/neighbour-daemons';
 import type { Operation } from '~/server/model/operation';
 import { abandonElsewhere } from '~/server/operations/abandon-elsewhere';
 import { A, APPLIANCE, ASKER, attach, B, detach, OTHER_VM } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
-let database: string;
+const database = useMigrated();
 /** As two appliances have them. */
 let theirs: MysqlLedger;
 let ours: MysqlLedger;
@@ -21,22 +17,14 @@ let ours: MysqlLedger;
  */
 let left: { readonly first: string; readonly second: string; readonly behind: string };
 
-beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  database = migrated.dsn.database;
-  theirs = new MysqlLedger(pool, Date.now);
-  ours = new MysqlLedger(pool, Date.now);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
+beforeAll(() => {
+  theirs = database.ledger(Date.now);
+  ours = database.ledger(Date.now);
 });
 
 beforeEach(async () => {
   for (const table of ['volume_operations', 'volume_operation_totals', 'appliances'])
-    await server.query(`DELETE FROM ${table}`, [], database);
+    await database.query(`DELETE FROM ${table}`);
   const epoch = await theirs.takeOver(OTHER_VM, 'their daemon');
   const ids = [];
   for (const input of [detach(A), detach(B), attach(A, APPLIANCE)])
@@ -71,20 +59,19 @@ it('ends what they were executing and what waited, and leaves nobody their lease
 });
 
 it('ends also one whose row is not understood here, as a newer daemon may have left it', async () => {
-  await server.query(`UPDATE volume_operations SET request = '[]' WHERE id = ?`, [left.first], database);
+  await database.query(`UPDATE volume_operations SET request = '[]' WHERE id = ?`, [left.first]);
   expect((await read(left.first)).held).not.toBeNull();
   expect(await abandon(left.first)).toBe('released');
   expect(await read(left.first)).toMatchObject({ status: 'failed', errorCode: 'OPERATION_ABANDONED' });
 });
 
 it('of an appliance without a row, and of the previous daemon, whose operations belong to none', async () => {
-  await server.query('DELETE FROM appliances WHERE id = ?', [OTHER_VM], database);
+  await database.query('DELETE FROM appliances WHERE id = ?', [OTHER_VM]);
   expect(await abandon(left.second)).toBe('released');
   const old = randomUUID();
-  await server.query(
+  await database.query(
     `INSERT INTO volume_operations (id, type, status, volume_id, request) VALUES (?, 'detach', 'executing', ?, '{}')`,
     [old, B],
-    database,
   );
   await expect(abandon(old)).rejects.toMatchObject({ code: 'OPERATION_NOT_HELD' });
   expect((await read(old)).status).toBe('executing');
@@ -146,7 +133,7 @@ it('whether their daemon runs is not asked on the connection of the lease, whose
   // A node of a cluster that has not applied it yet: only reads of the other connections wait for that.
   const lags = vi.spyOn(ours, 'readOwner').mockResolvedValue(seen);
   const urgent = vi
-    .spyOn(pool, 'urgent')
+    .spyOn(database.pool, 'urgent')
     .mockRejectedValue(new Error('the connection of the lease was used'));
   try {
     const look = await new NeighbourDaemons(ours, systemClock).look(OTHER_VM);

@@ -1,36 +1,24 @@
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
+import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
-import { parseDsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import { judgeLease } from '~/server/model/lease';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 const HERE = 'appliance';
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 let ledger: MysqlLedger;
 /** Of the first owner of the row; and the wall clock of this machine, ms. */
 let first: number;
 let now = Date.now();
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  const { dsn } = migrated;
   // For whoever edits; our own sessions ask for their checks.
-  await server.query("SET GLOBAL sql_mode = ''");
-  pool = openPool(dsn);
-  ledger = new MysqlLedger(pool, () => now);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
+  await database.query("SET GLOBAL sql_mode = ''");
+  ledger = database.ledger(() => now);
 });
 
 /** As somebody does it by hand. */
-const edit = (text: string) => server.query(text, [], parseDsn(server.dsn).database);
+const edit = (text: string) => database.query(text);
 
 beforeEach(async () => {
   await edit('DELETE FROM appliances');
@@ -112,8 +100,8 @@ it('of a machine that was restored with its memory the renewals are refused: it 
 it('a renewal whose answer is lost is not taken for that of another process', async () => {
   const epoch = { applianceId: HERE, number: first };
   await ledger.renewLease(epoch);
-  const { urgent } = pool;
-  const loses = vi.spyOn(pool, 'urgent').mockImplementationOnce(async (work) => {
+  const { urgent } = database.pool;
+  const loses = vi.spyOn(database.pool, 'urgent').mockImplementationOnce(async (work) => {
     await urgent(work);
     throw new DaemonError('DATABASE_UNAVAILABLE', 'the answer is lost');
   });

@@ -1,31 +1,21 @@
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import { type Database, openPool } from '~/server/database/connection/pool';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import { afterEach, beforeAll, expect, it } from 'vitest';
+import type { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
 import type { MappingEffect, Refusals } from '~/server/model/ledger-writes';
 import { A, APPLIANCE, attach, B, create, detach, ended, mapping, T0 } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 let ledger: MysqlLedger;
 let epoch: Epoch;
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
-  ledger = new MysqlLedger(pool, () => T0);
+  ledger = database.ledger(() => T0);
   epoch = await ledger.takeOver(APPLIANCE, 'test');
 });
 afterEach(() => sql('DROP TRIGGER IF EXISTS theirs'));
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
-});
 
-const sql = (text: string) => server.query(text, [], 'migratekit_oma');
+const sql = (text: string) => database.query(text);
 
 /** A trigger of another program that refuses the rows of which this is true. */
 const refuses = (event: string, isRefused: string, state = '22001', number = 1406) =>

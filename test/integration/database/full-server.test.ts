@@ -1,33 +1,24 @@
 import { EventEmitter, once } from 'node:events';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
-import type { Dsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let dsn: Dsn;
+const database = useMigrated();
 let pool: Database;
 let ledger: MysqlLedger;
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  dsn = migrated.dsn;
   // One less than we make, and they count from now on.
-  await server.query(
+  await database.query(
     `ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS ${LIMITS.DATABASE_CONNECTIONS + 1}`,
   );
-  pool = openPool(dsn);
+  pool = openPool(database.dsn);
   ledger = new MysqlLedger(pool, Date.now);
 });
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
-});
+afterAll(() => pool.close());
 
 it('the lease gets a connection where the account has no more: those of ours that lie idle make room', async () => {
   const epoch = await ledger.takeOver('appliance', 'owner', { seen: null, instance: '' });
@@ -36,7 +27,10 @@ it('the lease gets a connection where the account has no more: those of ours tha
     return Number(rows[0]?.id);
   });
   await openAll();
-  await server.query(`KILL ${idOfLease}`);
+  await database.query(`KILL ${idOfLease}`);
+  // It counts until it has ended.
+  const killed = () => database.query(`SELECT 1 FROM information_schema.processlist WHERE id = ${idOfLease}`);
+  await expect.poll(killed).toEqual([]);
   await pool.packet('journal', []);
   const renew = () =>
     ledger.renewLease(epoch).then(
@@ -65,10 +59,11 @@ async function openAll(): Promise<void> {
 /** With one connection for the lease and one for everything else. */
 async function beginAnew(): Promise<void> {
   await pool.close();
-  const sessions = () => server.query("SELECT 1 FROM information_schema.processlist WHERE user = 'oma_user'");
+  const sessions = () =>
+    database.query("SELECT 1 FROM information_schema.processlist WHERE user = 'oma_user'");
   await expect.poll(sessions).toEqual([]);
-  await server.query("ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS 2");
-  pool = openPool(dsn);
+  await database.query("ALTER USER 'oma_user'@'%' WITH MAX_USER_CONNECTIONS 2");
+  pool = openPool(database.dsn);
   ledger = new MysqlLedger(pool, Date.now);
 }
 

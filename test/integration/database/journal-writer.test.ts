@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DatabaseProxy } from '~/lab/faults/database-proxy';
-import type { Mariadb } from '~/lab/mariadb';
 import { silentLogger } from '~/server/core/log/logger';
 import { parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
@@ -10,15 +9,14 @@ import type { Epoch } from '~/server/model/ledger';
 import type { MappingEffect, OperationChange } from '~/server/model/ledger-writes';
 import { APPLIANCE, attach, ended, entry, mapping, T0 } from '../../contract/ledger/fixtures';
 import { SPECIFICATION } from './old-databases';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 const volume = (n: number) => `a0000000-0000-4000-8000-00000000000${n}`;
 
-let server: Mariadb;
+const database = useMigrated();
 let proxy: DatabaseProxy;
 let port: number;
 let pool: Database;
-let past: Database;
 let ledger: MysqlLedger;
 let epoch: Epoch;
 /** The texts with which anything was committed, a packet or a COMMIT; and what else began a transaction. */
@@ -26,19 +24,13 @@ let commits: (readonly string[])[];
 let begun: string[];
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  const { dsn } = migrated;
-  proxy = new DatabaseProxy(server);
+  proxy = new DatabaseProxy(database.server);
   port = await proxy.listen();
-  pool = openPool({ ...dsn, port });
-  past = openPool(dsn);
+  pool = openPool({ ...database.dsn, port });
 });
 afterAll(async () => {
   await pool.close();
-  await past.close();
   await proxy.stop();
-  await server.stop();
 });
 beforeEach(async () => {
   ledger = new MysqlLedger(pool, () => T0);
@@ -53,7 +45,7 @@ afterEach(async () => {
     'device_mappings',
     'volume_operation_totals',
   ])
-    await server.query(`DELETE FROM ${table}`, [], 'migratekit_oma');
+    await database.query(`DELETE FROM ${table}`);
 });
 
 async function executing(count: number): Promise<string[]> {
@@ -111,11 +103,11 @@ it('the end of an operation is one packet, with its open job and its place in th
 it.each(['utf8mb4_unicode_ci', 'utf8mb4_bin'])(
   'also in an adopted database, whose tables have another collation than those made now: %s',
   async (collation) => {
-    const dsn = parseDsn((await server.createDatabase(`adopted_${collation}`)).dsn);
+    const dsn = parseDsn((await database.server.createDatabase(`adopted_${collation}`)).dsn);
     for (const statement of SPECIFICATION) {
       const isTable = statement.startsWith('CREATE TABLE');
       const text = isTable ? `${statement} DEFAULT CHARSET=utf8mb4 COLLATE=${collation}` : statement;
-      await server.query(text, [], dsn.database);
+      await database.server.query(text, [], dsn.database);
     }
     await migrate(dsn, silentLogger);
     const adopted = openPool({ ...dsn, port });
@@ -144,7 +136,7 @@ it('a row that another program has locked holds up only the operation that chang
   const [blocked = '', ...others] = await executing(3);
   await ledger.auditedChange(epoch, [put()], { step: 'sync:test', state: 'note', data: {} });
   let waiting: Promise<unknown> = Promise.resolve();
-  await past.kysely.transaction().execute(async (tx) => {
+  await database.pool.kysely.transaction().execute(async (tx) => {
     await tx.selectFrom('device_mappings').selectAll().forUpdate().execute();
     waiting = ledger.append(epoch, blocked, { ...intent, effects: [put()] });
     for (const id of others) await ledger.append(epoch, id, intent);
@@ -156,7 +148,7 @@ it('a row that another program has locked holds up only the operation that chang
 
 it('a take-over waits for a packet, and after it nothing of the old epoch is written', async () => {
   const ids = await executing(3);
-  const next = new MysqlLedger(past, () => T0);
+  const next = database.ledger(() => T0);
   const all = await Promise.allSettled([
     ...ids.map((id) => ledger.append(epoch, id, intent)),
     next.takeOver(APPLIANCE, 'next', undefined),
@@ -176,7 +168,7 @@ it('a take-over waits for a packet, and after it nothing of the old epoch is wri
 });
 
 it('a take-over waits for acceptances under way, and after it none of the old epoch is stored', async () => {
-  const next = new MysqlLedger(past, () => T0);
+  const next = database.ledger(() => T0);
   await ledger.accept(epoch, attach(volume(9), APPLIANCE));
   const many = (from: number) =>
     Array.from({ length: 4 }, (_, n) => ledger.accept(epoch, attach(volume(from + n), APPLIANCE)));

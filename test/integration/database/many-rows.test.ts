@@ -1,57 +1,41 @@
 import { type Kysely, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { LIMITS } from '~/server/core/limits';
-import { type Database, openPool } from '~/server/database/connection/pool';
+import type { Database } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Tables } from '~/server/database/tables';
 import type { OperationFilter } from '~/server/model/ledger';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 const ROWS = 20_000;
 const APPLIANCE = 'd0000000-0000-4000-8000-00000000000d';
 const START = Date.UTC(2025, 0, 1);
 
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  const { dsn } = migrated;
-  pool = openPool(dsn);
   // One second apart. Creates never fail, one VM has half of all rows, and nothing is pending.
-  await server.query(
+  await database.query(
     `INSERT INTO volume_operations (id, type, status, volume_id, vm_id, request, created_at, updated_at, completed_at, accepted_at, appliance_id, epoch)
      SELECT UUID(), ELT(1 + seq % 4, 'create', 'attach', 'detach', 'delete'), IF(seq % 100 = 1, 'failed', 'completed'), CONCAT('volume-', seq % 500),
        IF(seq % 2 = 0, 'vm-1', CONCAT('vm-', seq % 50)), '{}', FROM_UNIXTIME(${START / 1000} + seq), FROM_UNIXTIME(${START / 1000} + seq + 3),
        FROM_UNIXTIME(${START / 1000} + seq + 3), FROM_UNIXTIME(${START / 1000} + seq), '${APPLIANCE}', 1 FROM seq_1_to_${ROWS}`,
-    [],
-    dsn.database,
   );
   // volume-2, volume-6, … are detached again and again; one of those detaches never heard from its job.
-  await server.query(
+  await database.query(
     `INSERT INTO volume_operation_steps (appliance_id, operation_id, sequence, step, state, data)
      SELECT '${APPLIANCE}', id, n, 'detach-volume', IF(n = 3, 'intent', 'finished'), JSON_OBJECT('job_id', id)
        FROM volume_operations o JOIN (SELECT 3 AS n UNION SELECT 4) x WHERE type = 'detach' AND (o.sequence <> 6 OR n = 3)`,
-    [],
-    dsn.database,
   );
-  await server.query(
+  await database.query(
     `INSERT INTO straggling_jobs SELECT id, 'detach-volume', id, volume_id FROM volume_operations WHERE sequence = 6`,
-    [],
-    dsn.database,
   );
-  await server.query('ANALYZE TABLE volume_operations', [], dsn.database);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
+  await database.query('ANALYZE TABLE volume_operations');
 });
 
 /** Rows and index entries that the storage engine touched for this work. */
 async function touched(work: (ledger: MysqlLedger) => Promise<unknown>): Promise<number> {
-  return pool.kysely.connection().execute(async (db) => {
+  return database.pool.kysely.connection().execute(async (db) => {
     const ledger = new MysqlLedger(onOneConnection(db), () => START);
     const before = await reads(db);
     await work(ledger);
@@ -61,7 +45,7 @@ async function touched(work: (ledger: MysqlLedger) => Promise<unknown>): Promise
 
 function onOneConnection(db: Kysely<Tables>): Database {
   return {
-    ...pool,
+    ...database.pool,
     kysely: db,
     query: (work) => work(db),
     transaction: (work) => db.transaction().execute((tx) => work(tx, { inDoubt: false })),
@@ -130,7 +114,7 @@ describe(`with ${ROWS} operations`, () => {
   });
 
   it('the metrics are corrected by pruning when somebody has changed the rows by hand', async () => {
-    const ledger = new MysqlLedger(pool, () => START);
+    const ledger = database.ledger(() => START);
     const epoch = await ledger.takeOver(APPLIANCE, 'test');
     expect((await ledger.counts(APPLIANCE)).byStatus.completed).toBe(0);
     expect(await ledger.prune(epoch, { ...older(START), limit: 10 })).toMatchObject({ deleted: 0 });

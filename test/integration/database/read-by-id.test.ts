@@ -1,15 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { DaemonError } from '~/server/core/errors';
 import { LIMITS } from '~/server/core/limits';
-import { type Database, openPool } from '~/server/database/connection/pool';
+import type { Database } from '~/server/database/connection/pool';
 import { ReadById } from '~/server/database/read-by-id';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let pool: Database;
+const database = useMigrated();
 /** Stored, in this order. */
 const ids = Array.from({ length: LIMITS.READ_GROUP_SIZE + 5 }, () => randomUUID());
 
@@ -17,7 +15,7 @@ const ids = Array.from({ length: LIMITS.READ_GROUP_SIZE + 5 }, () => randomUUID(
 let held: { readonly go: () => void; readonly fail: (error: Error) => void }[] = [];
 const query: Database['query'] = (ask) =>
   new Promise((resolve, reject) => {
-    held.push({ go: () => resolve(pool.query(ask)), fail: reject });
+    held.push({ go: () => resolve(database.pool.query(ask)), fail: reject });
   });
 
 const rows = () =>
@@ -28,21 +26,13 @@ const rows = () =>
   );
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  pool = openPool(migrated.dsn);
   for (const [index, id] of ids.entries())
     await sql`INSERT INTO volume_operations (id, type, status, volume_id, request)
-      VALUES (${id}, 'detach', 'completed', ${`volume-${index}`}, '{}')`.execute(pool.kysely);
+      VALUES (${id}, 'detach', 'completed', ${`volume-${index}`}, '{}')`.execute(database.pool.kysely);
 });
 
 beforeEach(() => {
   held = [];
-});
-
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
 });
 
 const volumeOf = async (reading: Promise<{ volume_id: string } | undefined>) => (await reading)?.volume_id;

@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseProxy, type Ruling } from '~/lab/faults/database-proxy';
-import type { Mariadb } from '~/lab/mariadb';
 import { LIMITS } from '~/server/core/limits';
 import { silentLogger } from '~/server/core/log/logger';
 import type { Dsn } from '~/server/database/connection/dsn';
@@ -9,11 +8,11 @@ import { type Database, openPool } from '~/server/database/connection/pool';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 import type { Epoch } from '~/server/model/ledger';
 import { attach, ended } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
 /** Two ways to one server stand for two nodes of a cluster: what is written on one is there on the other. */
 const APPLIANCE = 'appliance';
-let server: Mariadb;
+const database = useMigrated();
 let sick: DatabaseProxy;
 let sound: DatabaseProxy;
 let dsn: Dsn;
@@ -22,9 +21,7 @@ let ledger: MysqlLedger;
 let epoch: Epoch;
 
 beforeAll(async () => {
-  const migrated = await startMigrated();
-  server = migrated.server;
-  const direct = migrated.dsn;
+  const direct = database.dsn;
   sick = new DatabaseProxy(direct);
   sound = new DatabaseProxy(direct);
   const [first, second] = [await sick.listen(), await sound.listen()];
@@ -34,7 +31,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await sick.stop();
   await sound.stop();
-  await server.stop();
 });
 beforeEach(async () => {
   pool = openPool(dsn);

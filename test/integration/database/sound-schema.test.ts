@@ -1,30 +1,19 @@
 import { createConnection } from 'mysql2/promise';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
+import { beforeAll, expect, it } from 'vitest';
 import { silentLogger } from '~/server/core/log/logger';
-import type { Dsn } from '~/server/database/connection/dsn';
-import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
-import { MysqlLedger } from '~/server/database/mysql-ledger';
+import type { MysqlLedger } from '~/server/database/mysql-ledger';
 import { APPLIANCE } from '../../contract/ledger/fixtures';
-import { startMigrated } from './start-migrated';
+import { useMigrated } from './use-migrated';
 
-let server: Mariadb;
-let dsn: Dsn;
-let pool: Database;
+const database = useMigrated();
 let ledger: MysqlLedger;
 
-beforeAll(async () => {
-  ({ server, dsn } = await startMigrated());
-  pool = openPool(dsn);
-  ledger = new MysqlLedger(pool, Date.now);
-});
-afterAll(async () => {
-  await pool.close();
-  await server.stop();
+beforeAll(() => {
+  ledger = database.ledger(Date.now);
 });
 
-const sql = (text: string) => server.query(text, [], dsn.database);
+const sql = (text: string) => database.query(text);
 const refusal = (message: RegExp) => ({
   code: 'DATABASE_UNAVAILABLE',
   message: expect.stringMatching(message),
@@ -34,7 +23,7 @@ it.each(['volume_operation_totals', 'volume_daemon_returns', 'straggling_jobs'])
   'no appliance is taken while %s is gone, and it is named; when it is back the take-over works',
   async (table) => {
     await sql(`RENAME TABLE ${table} TO gone`);
-    expect(await migrate(dsn, silentLogger)).toEqual([]);
+    expect(await migrate(database.dsn, silentLogger)).toEqual([]);
     const takeOver = () => ledger.takeOver(APPLIANCE, 'test');
     await expect(takeOver()).rejects.toMatchObject(refusal(new RegExp(`has no ${table}.*backup`)));
     await sql(`RENAME TABLE gone TO ${table}`);
@@ -64,7 +53,11 @@ it('a view in place of a table is taken for what it shows', async () => {
 
 it('a table that another program has locked, or waits to alter, keeps nobody from taking over', async () => {
   const connect = () =>
-    createConnection({ socketPath: server.socketPath, user: 'root', database: dsn.database });
+    createConnection({
+      socketPath: database.server.socketPath,
+      user: 'root',
+      database: database.dsn.database,
+    });
   const [reader, other] = [await connect(), await connect()];
   await other.query('LOCK TABLES device_mappings WRITE');
   await ledger.takeOver(APPLIANCE, 'while it is locked');
@@ -86,7 +79,7 @@ it('as the runbook says, a table and a column that are lost are made anew, and t
   await sql('DROP TABLE volume_operation_totals');
   await sql('ALTER TABLE appliances DROP COLUMN renewals');
   await sql('DELETE FROM volume_daemon_migrations');
-  await migrate(dsn, silentLogger);
+  await migrate(database.dsn, silentLogger);
   expect(await ledger.readOwner(APPLIANCE)).toMatchObject({ owner: 'before' });
   await ledger.takeOver(APPLIANCE, 'after');
 });

@@ -1,17 +1,20 @@
 import { afterAll, beforeAll } from 'vitest';
-import type { Mariadb } from '~/lab/mariadb';
-import type { Dsn } from '~/server/database/connection/dsn';
+import { type Mariadb, startMariadb } from '~/lab/mariadb';
+import { silentLogger } from '~/server/core/log/logger';
+import { type Dsn, parseDsn } from '~/server/database/connection/dsn';
 import { type Database, openPool } from '~/server/database/connection/pool';
+import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
-import { startMigrated } from './start-migrated';
 
-/** The database of a test file, with the tables of the daemon, and connections to it. */
+/** A MariaDB of a test file, with the tables of the daemon, and connections to it that are opened when used. */
 export function useMigrated() {
   let server: Mariadb;
   let dsn: Dsn;
   let pool: Database;
   beforeAll(async () => {
-    ({ server, dsn } = await startMigrated());
+    server = await startMariadb();
+    dsn = parseDsn(server.dsn);
+    await migrate(dsn, silentLogger);
     pool = openPool(dsn);
   });
   afterAll(async () => {
