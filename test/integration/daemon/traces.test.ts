@@ -1,9 +1,10 @@
 import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mapConcurrent } from '~/server/core/concurrency/map-concurrent';
 import { LIMITS } from '~/server/core/limits';
 import { digestOf, tokensText } from '~/server/daemon/access/tokens';
 import type { OperationReply } from '~/server/http/schemas/operations';
@@ -182,20 +183,29 @@ describe('traces', { timeout: 120_000 }, () => {
 
 describe('a collector that is away', { timeout: 120_000 }, () => {
   async function spans(outcome: string): Promise<number> {
-    const { text } = await send(`${walk.daemon.url}/metrics`, { headers: { authorization } });
-    const line = text
+    const { text: metrics } = await send(`${walk.daemon.url}/metrics`, { headers: { authorization } });
+    const line = metrics
       .split('\n')
       .find((one) => one.startsWith(`volume_daemon_trace_spans_total{outcome="${outcome}"}`));
     return Number(line?.split(' ').at(-1));
   }
 
+  /** Asks whether the daemon lives, so many times in a row, on one connection. */
+  async function askAtOnce(times: number): Promise<void> {
+    const socket = connect(Number(new URL(walk.daemon.url).port), '127.0.0.1');
+    const request = (connection: string) =>
+      `GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: ${connection}\r\n\r\n`;
+    socket.write(request('keep-alive').repeat(times - 1) + request('close'));
+    const answers = await text(socket);
+    expect(answers.match(/HTTP\/1\.1 200 /g)).toHaveLength(times);
+  }
+
   it('costs spans and nothing else: a bounded number waits, the others are dropped and counted', async () => {
     collector.mode = 'hang';
     const before = await spans('dropped');
-    await mapConcurrent(Array.from({ length: LIMITS.TRACE_SPANS_MAX + 500 }), 20, async () => {
-      expect((await send(`${walk.daemon.url}/livez`)).status).toBe(200);
-    });
-    expect(await spans('dropped')).toBeGreaterThan(before);
+    // A batch that is given up makes room: however slow this machine is, requests come faster than that.
+    do await askAtOnce(LIMITS.TRACE_BATCH);
+    while ((await spans('dropped')) === before);
     const ended = await end(await ask('POST', `/api/v1/volumes/${volumeId}/snapshots`));
     expect(ended.status).toBe('completed');
   });
@@ -234,9 +244,9 @@ describe('without the packages that make traces', { timeout: 120_000 }, () => {
 
   it('a daemon that sends none does not miss them: nothing of it is loaded', async () => {
     await walk.restartDaemon({ entry: options().entry });
-    const { text } = await send(`${walk.daemon.url}/metrics`);
-    expect(text).toContain('# TYPE volume_daemon_trace_spans_total counter');
-    expect(text).not.toContain('volume_daemon_trace_spans_total{');
+    const { text: metrics } = await send(`${walk.daemon.url}/metrics`);
+    expect(metrics).toContain('# TYPE volume_daemon_trace_spans_total counter');
+    expect(metrics).not.toContain('volume_daemon_trace_spans_total{');
     expect(walk.daemon.log()).not.toContain('No traces are sent');
     await walk.daemon.stop();
   });
