@@ -51,39 +51,50 @@ async function disk(): Promise<ExportTarget> {
 
 describe('nbdkit while the daemon runs', () => {
   // Whoever has answered lately is believed for a while.
-  const impatient = { NBD_BELIEVED_MS: 0, NBD_HANDSHAKE_TIMEOUT_MS: 500, NBD_REVIVE_BASE_MS: 5 };
+  const doubtful = { NBD_BELIEVED_MS: 0, NBD_REVIVE_BASE_MS: 5 };
 
   it.each([
-    { what: 'is removed', script: null, says: /nbdkit is not installed \(apt-get install nbdkit\)/ },
+    {
+      what: 'is removed',
+      script: null,
+      says: /nbdkit is not installed \(apt-get install nbdkit\)/,
+      patience: {},
+    },
     {
       what: 'hangs',
       script: 'exec sleep 100',
       says: /nbdkit does not serve: it has not ended within 500 ms/,
+      patience: { NBD_HANDSHAKE_TIMEOUT_MS: 500 },
     },
     {
       what: 'lost a library',
       script: 'echo "error while loading shared libraries: libz.so.1" >&2; exit 127',
       says: /nbdkit does not serve: error while loading shared libraries: libz\.so\.1/,
+      patience: {},
     },
-  ])('$what: health and a publish say that at once, and it is over when it is back', ({ script, says }) =>
-    withLimits(impatient, async () => {
-      const server = create();
-      const target = await disk();
-      await server.publish(target);
-      expect(await server.health()).toMatchObject({ status: 'healthy' });
-      if (script === null) await rm(program);
-      else await install(script);
-      const health = await server.health();
-      expect(health).toMatchObject({ status: 'unhealthy', message: expect.stringMatching(says) });
-      expect(health.message).not.toContain('port');
-      await expect(server.publish(target)).rejects.toMatchObject({
-        code: 'EXPORT_SERVER_UNHEALTHY',
-        message: expect.stringMatching(says),
-      });
-      await install('exec "$real" "$@"');
-      expect(await server.health()).toMatchObject({ status: 'healthy' });
-      await server.publish(target);
-    }),
+  ])(
+    '$what: health and a publish say that at once, and it is over when it is back',
+    ({ script, says, patience }) =>
+      withLimits(doubtful, async () => {
+        const server = create();
+        const target = await disk();
+        await server.publish(target);
+        expect(await server.health()).toMatchObject({ status: 'healthy' });
+        if (script === null) await rm(program);
+        else await install(script);
+        await withLimits(patience, async () => {
+          const health = await server.health();
+          expect(health).toMatchObject({ status: 'unhealthy', message: expect.stringMatching(says) });
+          expect(health.message).not.toContain('port');
+          await expect(server.publish(target)).rejects.toMatchObject({
+            code: 'EXPORT_SERVER_UNHEALTHY',
+            message: expect.stringMatching(says),
+          });
+        });
+        await install('exec "$real" "$@"');
+        expect(await server.health()).toMatchObject({ status: 'healthy' });
+        await server.publish(target);
+      }),
   );
 
   it('is replaced by another version: health names that one', async () => {
@@ -101,10 +112,8 @@ describe('nbdkit while the daemon runs', () => {
 it('without room for its pid file, which is a hint, a holder serves all the same', async () => {
   await mkdir(join(nbdkit.runDir, 'nbd-holder.pid.tmp'), { recursive: true });
   const server = create();
-  await withLimits({ NBD_START_TIMEOUT_MS: 5_000 }, async () => {
-    expect(await server.health()).toMatchObject({ status: 'healthy', pid: expect.any(Number) });
-    await server.publish(await disk());
-  });
+  expect(await server.health()).toMatchObject({ status: 'healthy', pid: expect.any(Number) });
+  await server.publish(await disk());
 });
 
 it('an address on which nobody can listen is named', async () => {
