@@ -21,8 +21,8 @@ export interface Nbdkit {
   readonly holder: string;
   /** Pids of the holder and its twin. */
   holders(): Promise<number[]>;
-  /** Resolves when both of them have the socket. */
-  untilPaired(): Promise<void>;
+  /** Resolves when both of them have the socket, to their pids: one that has just begun may end at once. */
+  untilPaired(): Promise<number[]>;
   /** Pids of the processes that serve clients. */
   servers(): Promise<number[]>;
   /** Ends all of them. */
@@ -69,9 +69,11 @@ export async function startNbdkit({
     holders,
     servers,
     untilPaired: async () => {
-      const have = async () =>
-        (await holders()).filter((pid) => ownsSocket(pid, listeningSockets(ownPort)) === true).length;
-      while ((await have()) < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (;;) {
+        const pair = (await holders()).filter((pid) => ownsSocket(pid, listeningSockets(ownPort)) === true);
+        if (pair.length >= 2) return pair;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
     },
     stop: async () => {
       for (;;) {

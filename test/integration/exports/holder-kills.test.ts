@@ -88,8 +88,7 @@ async function disks(devDir: string): Promise<ExportTarget[]> {
 
 /** Kills one of the two that hold the socket, in turn; both again before the next kill. */
 async function killHolder(nbdkit: Nbdkit, round: number): Promise<void> {
-  await nbdkit.untilPaired();
-  const holders = await nbdkit.holders();
+  const holders = await nbdkit.untilPaired();
   const pid = holders[round % holders.length];
   // The number 0 would mean this process and its whole group.
   if (pid === undefined) throw new Error('no holder is left to be killed');
