@@ -105,13 +105,15 @@ function beTwin(parent: Pick<ChildProcess, 'send'>): void {
     hear(message);
     if (socket instanceof Server) void listen(doorIn(message), socket);
   });
+  // Killed before it could send the sockets: the daemon starts anew.
+  const endAlone = () => fail('the other holder is gone, and the socket with it');
   process.on('disconnect', () => {
-    // Killed before it could send the socket: the daemon starts anew.
-    if (!holder.isListening) fail('the other holder is gone, and the socket with it');
+    if (!holder.isListening) endAlone();
     startTwin();
     void writePid();
   });
-  parent.send(READY);
+  // It may have been killed before anybody listened for that.
+  parent.send(READY, (error) => void (error && endAlone()));
 }
 
 function startTwin(): void {
