@@ -21,8 +21,13 @@ export interface Nbdkit {
   readonly holder: string;
   /** Pids of the holder and its twin. */
   holders(): Promise<number[]>;
-  /** Resolves when both of them have the socket, to their pids: one that has just begun may end at once. */
+  /**
+   * Resolves when both of them have both sockets, to their pids: one that has just begun may end at once, and
+   * one that has only the first socket ends with the other holder.
+   */
   untilPaired(): Promise<number[]>;
+  /** The pid of the holder or of its twin, in turn, once both have the sockets. */
+  oneOfThePair(turn?: number): Promise<number>;
   /** Pids of the processes that serve clients. */
   servers(): Promise<number[]>;
   /** Ends all of them. */
@@ -60,6 +65,15 @@ export async function startNbdkit({
   ];
   const ownPort = port ?? (await freePort());
   const readOnlyPort = await freePort();
+  const untilPaired = async () => {
+    for (;;) {
+      const pair = (await holders()).filter((pid) =>
+        [ownPort, readOnlyPort].every((door) => ownsSocket(pid, listeningSockets(door)) === true),
+      );
+      if (pair.length >= 2) return pair;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
   return {
     host: '127.0.0.1',
     port: ownPort,
@@ -68,12 +82,13 @@ export async function startNbdkit({
     holder: await holderProgram(),
     holders,
     servers,
-    untilPaired: async () => {
-      for (;;) {
-        const pair = (await holders()).filter((pid) => ownsSocket(pid, listeningSockets(ownPort)) === true);
-        if (pair.length >= 2) return pair;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+    untilPaired,
+    oneOfThePair: async (turn = 0) => {
+      const pair = await untilPaired();
+      const pid = pair[turn % pair.length];
+      // The number 0 would mean this process and its whole group.
+      if (pid === undefined) throw new Error('no holder is left');
+      return pid;
     },
     stop: async () => {
       for (;;) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
 import { LiveClient } from '~/lab/exports/live-client';
-import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { startNbdkit } from '~/lab/nbdkit';
 import type { ExportTarget } from '~/server/exports/export-server';
 import { NbdkitExports } from '~/server/exports/nbdkit/nbdkit-exports';
 import { exportName } from '~/server/model/export-name';
@@ -86,15 +86,6 @@ async function disks(devDir: string): Promise<ExportTarget[]> {
   return all;
 }
 
-/** Kills one of the two that hold the socket, in turn; both again before the next kill. */
-async function killHolder(nbdkit: Nbdkit, round: number): Promise<void> {
-  const holders = await nbdkit.untilPaired();
-  const pid = holders[round % holders.length];
-  // The number 0 would mean this process and its whole group.
-  if (pid === undefined) throw new Error('no holder is left to be killed');
-  process.kill(pid, 'SIGKILL');
-}
-
 describe('the holder of the exports is killed again and again', () => {
   it(
     `${KILLS} times, under ${CLIENTS} copying and ${CLIENTS} connecting clients, while daemons come and go`,
@@ -115,7 +106,7 @@ describe('the holder of the exports is killed again and again', () => {
           ...targets.map(({ name }) => crowd.connect(name)),
         ];
         for (let round = 0; round < KILLS; round += 1) {
-          await killHolder(nbdkit, round);
+          process.kill(await nbdkit.oneOfThePair(round), 'SIGKILL');
           // A daemon that dies leaves nothing to do for the next one: it finds the holder and publishes
           // again.
           daemon = create();

@@ -1,38 +1,22 @@
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NBDKIT_DEFAULTS } from '~/lab/exports/backends';
-import { type Nbdkit, startNbdkit } from '~/lab/nbdkit';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { findProgram } from '~/lab/packages';
 import { silentLogger } from '~/server/core/log/logger';
-import type { ExportTarget } from '~/server/exports/export-server';
-import { NbdkitExports, type NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
-import { exportName } from '~/server/model/export-name';
+import type { NbdkitOptions } from '~/server/exports/nbdkit/nbdkit-exports';
 import { withLimits } from '~/test/support/with-limits';
+import { useNbdkit } from './use-nbdkit';
 
 /** nbdkit that leaves, hangs or cannot serve while the daemon runs: what health and a publish say of it. */
-const SIZE = 1024 ** 2;
-let dir: string;
-let devDir: string;
-let nbdkit: Nbdkit;
+const scene = useNbdkit();
 let program: string;
 
-const create = (options: Partial<NbdkitOptions> = {}) =>
-  new NbdkitExports({ ...NBDKIT_DEFAULTS, ...nbdkit, devDir, binary: program, ...options });
+const create = (options: Partial<NbdkitOptions> = {}) => scene.create({ binary: program, ...options });
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'volume-nbdkit-'));
-  devDir = join(dir, 'dev');
-  program = join(dir, 'nbdkit');
-  await mkdir(devDir);
-  nbdkit = await startNbdkit({ runDir: join(dir, 'run') });
+  program = join(scene.dir, 'nbdkit');
   await install('exec "$real" "$@"');
-});
-afterEach(async () => {
-  await nbdkit.stop();
-  await rm(dir, { recursive: true, force: true });
 });
 
 /** Puts a program in the place of nbdkit, as an upgrade does. */
@@ -40,13 +24,6 @@ async function install(script: string): Promise<void> {
   await writeFile(`${program}.new`, `#!/bin/sh\nreal=${findProgram('nbdkit')}\n${script}\n`);
   await chmod(`${program}.new`, 0o755);
   await rename(`${program}.new`, program);
-}
-
-async function disk(): Promise<ExportTarget> {
-  const volumeId = '00000000-0000-4000-8000-000000000001';
-  const devicePath = join(devDir, 'vdb');
-  await writeFile(devicePath, Buffer.alloc(SIZE, 1));
-  return { name: exportName(volumeId), volumeId, devicePath, size: SIZE, dev: null, diskseq: null };
 }
 
 describe('nbdkit while the daemon runs', () => {
@@ -77,7 +54,7 @@ describe('nbdkit while the daemon runs', () => {
     ({ script, says, patience }) =>
       withLimits(doubtful, async () => {
         const server = create();
-        const target = await disk();
+        const target = await scene.disk(0);
         await server.publish(target);
         expect(await server.health()).toMatchObject({ status: 'healthy' });
         if (script === null) await rm(program);
@@ -110,10 +87,10 @@ describe('nbdkit while the daemon runs', () => {
 });
 
 it('without room for its pid file, which is a hint, a holder serves all the same', async () => {
-  await mkdir(join(nbdkit.runDir, 'nbd-holder.pid.tmp'), { recursive: true });
+  await mkdir(join(scene.nbdkit.runDir, 'nbd-holder.pid.tmp'), { recursive: true });
   const server = create();
   expect(await server.health()).toMatchObject({ status: 'healthy', pid: expect.any(Number) });
-  await server.publish(await disk());
+  await server.publish(await scene.disk(0));
 });
 
 it('an address on which nobody can listen is named', async () => {
@@ -125,9 +102,9 @@ it('an address on which nobody can listen is named', async () => {
 });
 
 it('a port that another program has is called taken', async () => {
-  const other = createServer((socket) => socket.end()).listen(nbdkit.port, '127.0.0.1');
+  const other = createServer((socket) => socket.end()).listen(scene.nbdkit.port, '127.0.0.1');
   const health = await create().health();
-  expect(health.message).toMatch(new RegExp(`port ${nbdkit.port} is taken by another process`));
+  expect(health.message).toMatch(new RegExp(`port ${scene.nbdkit.port} is taken by another process`));
   await new Promise((resolve) => other.close(resolve));
 });
 
@@ -136,12 +113,12 @@ describe('exports on an address that other machines reach', () => {
     const warnings: string[] = [];
     const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
     const server = create({ host, logger });
-    const target = await disk();
+    const target = await scene.disk(0);
     await server.publish(target);
     const { status, message } = await server.health();
     expect(status).toBe('healthy');
     const shown = host === '::' ? '[::]' : host;
-    const addresses = [nbdkit.port, nbdkit.readOnlyPort].map((port) => `${shown}:${port}`).sort();
+    const addresses = [scene.nbdkit.port, scene.nbdkit.readOnlyPort].map((port) => `${shown}:${port}`).sort();
     expect(message).toContain(`whoever reaches ${addresses.join(', ')} may read and write the exports`);
     await server.health();
     expect(warnings).toEqual(['Other machines may connect to the exports without encryption']);
@@ -150,7 +127,7 @@ describe('exports on an address that other machines reach', () => {
 
   it.each(['127.0.0.1', '::1'])('on loopback, %s, there is nothing to say', async (host) => {
     const server = create({ host });
-    await server.publish(await disk());
+    await server.publish(await scene.disk(0));
     expect((await server.health()).message).not.toContain('whoever reaches');
   });
 });
