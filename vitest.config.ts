@@ -16,7 +16,7 @@ export default defineConfig({
   resolve: { alias: { '~': root } },
   test: {
     // A hang is a failure with a name, not a stuck run. Nothing asserts a duration.
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     // vitest's own second is short on a machine with other work: what is waited for comes, or the test has a name.
     expect: { poll: { timeout: 30_000, interval: 25 } },
