@@ -41,8 +41,8 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  // From the first moment and for every signal: on a terminal Ctrl-C comes twice, from there and from the program
-  // that has started this one, and a second one must not end the clean-up.
+  // From the first moment and for every signal: on a terminal Ctrl-C comes twice, from there and from the
+  // program that has started this one, and a second one must not end the clean-up.
   const interruption = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => interruption.abort());

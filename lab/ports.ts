@@ -2,7 +2,10 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Linux gives its outgoing connections ports from 32768: one of them could take a port before its server does. */
+/**
+ * Linux gives its outgoing connections ports from 32768: one of them could take a port before its server
+ * does.
+ */
 const FIRST = 20_000;
 const END = 32_768;
 const TRIES = 100;

@@ -142,7 +142,10 @@ export class Client {
     };
   }
 
-  /** The response of a request that the daemon did not refuse. Throws ConnectionError when it is not a daemon's. */
+  /**
+   * The response of a request that the daemon did not refuse. Throws ConnectionError when it is not a
+   * daemon's.
+   */
   private async open(name: OperationName, parts: Parts, options: RequestOptions): Promise<IncomingMessage> {
     const response = await this.send(name, parts, options);
     const status = response.statusCode ?? 0;

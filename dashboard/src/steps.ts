@@ -128,7 +128,8 @@ function settled(step: Step, atMs: number): Step {
 
 function stateOf({ state, data, unreadable }: JournalEntryReply, end: OperationReply['status']): StepState {
   if (unreadable !== undefined) return 'failed';
-  // Nothing was sent, because nothing was left to do: what it should bring about was there, if all ended well.
+  // Nothing was sent, because nothing was left to do: what it should bring about was there, if all ended
+  // well.
   if (state === 'refused' && data.settled === true && end === 'completed') return 'done';
   return state === 'finished' && data.outcome !== 'ok' ? 'failed' : STATES[state];
 }

@@ -58,8 +58,8 @@ export class ManagementServers {
 }
 
 /**
- * Field by field: what is in a field is replaced, and never changed in its place. It is asked of every row after
- * every event of the simulation, so it makes nothing.
+ * Field by field: what is in a field is replaced, and never changed in its place. It is asked of every row
+ * after every event of the simulation, so it makes nothing.
  */
 function isUnchanged<T extends Row>(before: T, row: T): boolean {
   for (const name in row) if (before[name] !== row[name]) return false;

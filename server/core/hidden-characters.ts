@@ -1,7 +1,7 @@
 /**
  * What nobody sees in a text, and what changes how the rest of it is shown: controls, line separators, marks
- * of direction and marks without a width (with soft hyphens, fillers, variation selectors and tags), halves of
- * pairs. With one of them two names look like one, or a name sends commands to a terminal. What makes a
+ * of direction and marks without a width (with soft hyphens, fillers, variation selectors and tags), halves
+ * of pairs. With one of them two names look like one, or a name sends commands to a terminal. What makes a
  * pictograph a coloured one (U+FE0F) is seen.
  */
 const HIDDEN =

@@ -273,8 +273,8 @@ export const LIMITS = {
   DATABASE_BACKOFF_CAP_MS: 5_000,
   // Longer than a wait for a lock, and than a Galera cluster needs to give up a node that died
   DATABASE_STATEMENT_MS: 8_000,
-  // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile: such
-  // a wait and a renewal fit into LEASE_HOLD_MS.
+  // Whole seconds. Whoever waits for rows of other programs keeps the lease from being renewed meanwhile:
+  // such a wait and a renewal fit into LEASE_HOLD_MS.
   DATABASE_LOCK_WAIT_MS: 1_000,
   // Longer than LEASE_RETRY_MS
   DATABASE_LOCK_PAUSE_MS: 500,

@@ -35,7 +35,8 @@ interface AdoptionPlan {
 
 /** Nitro listens whatever the process is for: here in a folder of its own, so that no port is taken. */
 export function behindClosedDoor(configuration: Configuration): Configuration {
-  // Nitro says where it listens: here nobody's business, neither before the plan nor before why there is none.
+  // Nitro says where it listens: here nobody's business, neither before the plan nor before why there is
+  // none.
   console.log = () => {};
   const folder = mkdtempSync(join(tmpdir(), 'volume-daemon-plan-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

@@ -19,8 +19,8 @@ const fileSchema = z.object({
 });
 
 /**
- * A small file in the state folder. One of another boot, where time since boot began anew, counts as none, and
- * so does one that cannot be read.
+ * A small file in the state folder. One of another boot, where time since boot began anew, counts as none,
+ * and so does one that cannot be read.
  */
 export function createClockNotesFile(path: string, { bootId, uptime }: Machine, logger: Logger): ClockNotes {
   let saving = Promise.resolve();

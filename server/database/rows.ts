@@ -314,8 +314,8 @@ const exportRow = z.object({
 });
 
 /**
- * One of our exports, which has the name of its volume; or null: other programs have rows of their own in this
- * table, and nothing in them may keep ours from being read.
+ * One of our exports, which has the name of its volume; or null: other programs have rows of their own in
+ * this table, and nothing in them may keep ours from being read.
  */
 export function toExport(row: unknown): ExportRecord | null {
   const names = exportNames.safeParse(row).data;

@@ -21,8 +21,8 @@ export interface World {
     'volumeId' | 'devicePath' | 'serial' | 'diskseq' | 'bootId' | 'matchedBy'
   >[];
   /**
-   * Data volumes that may be attached to this guest; asked for only where disks have no serial. `size`: of one
-   * that CloudStack had plugged before this attach was submitted; null: its disk may be about to come.
+   * Data volumes that may be attached to this guest; asked for only where disks have no serial. `size`: of
+   * one that CloudStack had plugged before this attach was submitted; null: its disk may be about to come.
    */
   readonly attachedHere: readonly { readonly id: string; readonly size: number | null }[];
   /** Recent events of the correlation channel, oldest first. */
@@ -87,7 +87,8 @@ export type Correlation =
     };
 
 /**
- * What a device is to the volume. The unread ones stop the size stage; so does any serial, whatever its disk is.
+ * What a device is to the volume. The unread ones stop the size stage; so does any serial,
+ * whatever its disk is.
  */
 type Standing =
   | 'root'
@@ -279,10 +280,11 @@ function judgeNamed({ volume, toleranceBytes }: World, device: Device): Judged {
 
 /**
  * Another volume that is mapped or attached here, whose disk is not found and may be this one. Without a
- * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given up.
- * Its size alone tells nothing: somebody may have resized it since, and guest or CloudStack do not show that
- * yet. But one that CloudStack had plugged before the attach, of another size, is here already, whatever disk
- * of this guest it is: nothing can map the appliance's own disks, and they would claim every new one for good.
+ * serial its disk looks as new as the awaited one after a reboot, a re-plug, or an attach that was given
+ * up. Its size alone tells nothing: somebody may have resized it since, and guest or CloudStack do not
+ * show that yet. But one that CloudStack had plugged before the attach, of another size, is here already,
+ * whatever disk of this guest it is: nothing can map the appliance's own disks, and they would claim
+ * every new one for good.
  */
 function claimantOf(world: World, device: Device): string | null {
   const { volume, mappings, attachedHere, disksBefore, bootId } = world;

@@ -34,8 +34,9 @@ export function verifiedDevice(
 
 /**
  * A mapping whose device is another disk (or gone) is reported as missing, never as the volume's. Callers
- * open the path that they are told: before the first look after a start, and while the guest cannot be read, a
- * letter of before is not told. Nor is it called missing while the serial of the disk there is being read. Throws DEVICES_UNREADABLE.
+ * open the path that they are told: before the first look after a start, and while the guest cannot be read,
+ * a letter of before is not told. Nor is it called missing while the serial of the disk there is being read.
+ * Throws DEVICES_UNREADABLE.
  */
 export function checkedMapping(
   mapping: Mapping,

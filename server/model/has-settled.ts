@@ -4,11 +4,11 @@ import { LIMITS } from '../core/limits';
 import type { Operation } from './operation';
 
 /**
- * Is it certain that an operation changed so long ago that CloudStack, whose management servers lag behind one
- * another, shows what it has done? The time in its row was written by the clock of the appliance whose
- * operation it is: another one's may be ahead of ours or behind it. Rows of the daemon before this one name no
- * appliance. A time to come was written before the clock was set back, which a daemon that has just started
- * may have missed.
+ * Is it certain that an operation changed so long ago that CloudStack, whose management servers lag behind
+ * one another, shows what it has done? The time in its row was written by the clock of the appliance whose
+ * operation it is: another one's may be ahead of ours or behind it. Rows of the daemon before this one name
+ * no appliance. A time to come was written before the clock was set back, which a daemon that has just
+ * started may have missed.
  */
 export function hasSettled(
   {

@@ -99,8 +99,8 @@ export interface Ledger {
   resumable(epoch: Epoch, refused?: Refusals): Promise<Operation[]>;
   /**
    * Moves up to `limit` operations from pending to executing: per volume only the first unfinished one, in
-   * order of acceptance. A volume on which an operation executes is skipped, as is what is `refused`, to which
-   * those are added whose rows the database does not take.
+   * order of acceptance. A volume on which an operation executes is skipped, as is what is `refused`, to
+   * which those are added whose rows the database does not take.
    */
   claim(epoch: Epoch, limit: number, refused?: Refusals): Promise<Claimed[]>;
   readJournal(operationId: string): Promise<JournalEntry[]>;

@@ -34,8 +34,8 @@ export interface Situation<T extends OperationType = OperationType> {
    */
   elapsed(stage: string): number;
   /**
-   * The same of a doubt in what was seen, since the last call of the operation or the begin of its undo: a doubt
-   * that was dispelled before is no reason to believe the first look that raises it again.
+   * The same of a doubt in what was seen, since the last call of the operation or the begin of its undo: a
+   * doubt that was dispelled before is no reason to believe the first look that raises it again.
    */
   doubted(name: string): number;
 }

@@ -100,7 +100,9 @@ export class Journal {
     return this.lastOf(PROGRESS);
   }
 
-  /** Sequence of the last entry after which what was seen before says nothing any more; 0 when there is none. */
+  /**
+   * Sequence of the last entry after which what was seen before says nothing any more; 0 when there is none.
+   */
   get turn(): number {
     return this.lastOf(TURNS);
   }

@@ -8,7 +8,9 @@ import type { Ledger } from '../model/ledger';
 /** What CloudStack shows of all volumes. */
 export interface CloudView {
   readonly volumes: readonly CloudVolume[];
-  /** Asked for by id: those that CloudStack says do not exist, or does not show after our own delete, and why. */
+  /**
+   * Asked for by id: those that CloudStack says do not exist, or does not show after our own delete, and why.
+   */
   readonly absent: ReadonlyMap<string, string>;
   /** Asked for by id: those that it does not show to this key or that could not be read, and why. */
   readonly hidden: ReadonlyMap<string, string>;

@@ -157,8 +157,8 @@ export class SyncService {
   }
 
   /**
-   * Drifts that were known before and were not checked this time: a view is missing, what was seen leaves them
-   * open, or a second look at them could not be made or came too soon.
+   * Drifts that were known before and were not checked this time: a view is missing, what was seen leaves
+   * them open, or a second look at them could not be made or came too soon.
    */
   private notJudged(
     observation: Observation,

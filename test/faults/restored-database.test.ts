@@ -33,8 +33,8 @@ it('a create that has ended is not done again by a database from before it', asy
   const before = await renewals();
   const { id } = await rig.follow({ method: 'POST', path: '/api/v1/volumes', body });
   expect(made()).toBe(1);
-  // The backup may be of the same moment in which it was accepted: a second later the row has come further. The
-  // daemon has had the answer to the first renewal when the second is sent.
+  // The backup may be of the same moment in which it was accepted: a second later the row has come further.
+  // The daemon has had the answer to the first renewal when the second is sent.
   await until(async () => (await renewals()) > before + 1);
   await rig.daemon.stop();
 

@@ -46,8 +46,8 @@ export function byHand(world: World, { volume: index, to }: ByHand): void {
   const volume = world.volume(world.volumes[index] ?? '');
   if (!volume || volume.removed) return;
   const vmIds = { here: world.applianceVmId, elsewhere: world.otherVmId, nowhere: null, back: volume.vmId };
-  // Without serials nothing tells its disk from an awaited one while CloudStack does not show it here: a known
-  // limit (docs/proofs/simulation.md).
+  // Without serials nothing tells its disk from an awaited one while CloudStack does not show it here: a
+  // known limit (docs/proofs/simulation.md).
   const comes = to === 'here' && volume.vmId !== world.applianceVmId;
   if (comes && !allTellSerials(world.script.world) && world.isShownLate(volume)) return;
   world.strike(`by-hand-${to}`);

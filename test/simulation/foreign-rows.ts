@@ -51,8 +51,8 @@ export function restoreRows(world: World, { ms }: Extract<Mishap, { kind: 'rows-
       world.disturb(volumeId);
       world.unmapped.set(volumeId, scheduler.time);
     }
-    // A volume that was deleted since is not shown. Where no delete of ours has ended well that proves nothing:
-    // sync would report its row for good.
+    // A volume that was deleted since is not shown. Where no delete of ours has ended well that proves
+    // nothing: sync would report its row for good.
     const deleted = new Set(
       [...store.operations.values()]
         .filter(({ operation: { type, status } }) => type === 'delete' && status === 'completed')

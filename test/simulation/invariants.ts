@@ -212,8 +212,8 @@ export class Invariants {
   }
 
   /**
-   * Long ago, and the answer was lost: CloudStack has deleted the job, and somebody has put the volume where it
-   * was. Whether it was ever done is not to be known, and what was accepted is done.
+   * Long ago, and the answer was lost: CloudStack has deleted the job, and somebody has put the volume where
+   * it was. Whether it was ever done is not to be known, and what was accepted is done.
    */
   private isUndoneByOthers(volumeId: string, beforeAt: number | undefined): boolean {
     const { scheduler, disturbed } = this.world;

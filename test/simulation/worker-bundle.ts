@@ -8,8 +8,9 @@ import type { Mutant } from './mutants';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * Runs `work` with the path of ./worker.ts and everything that it imports as one file, which starts in a third
- * of the time; with a fault in it if one is given. Throws when the fault has no place in the code any more.
+ * Runs `work` with the path of ./worker.ts and everything that it imports as one file, which
+ * starts in a third of the time; with a fault in it if one is given. Throws when the fault has no
+ * place in the code any more.
  */
 export async function withWorker<T>(mutant: Mutant | null, work: (worker: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'volume-simulation-'));

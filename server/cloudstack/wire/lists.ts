@@ -70,8 +70,8 @@ export class Lists {
   }
 
   /**
-   * All pages of objects that belong to accounts and projects. `isWhole`: throws IncompleteList where CloudStack
-   * counts more than it shows.
+   * All pages of objects that belong to accounts and projects. `isWhole`: throws IncompleteList where
+   * CloudStack counts more than it shows.
    */
   async ofOwners<T extends Identified>(
     item: ListItem<T>,

@@ -17,8 +17,8 @@ import type { WireBody } from './transport';
  * (numbers as strings, ids as numbers, booleans as strings). Absent fields become null.
  */
 /**
- * A UUID, also between blanks, which control characters become. What is longer, or could not stand in the name
- * of a file, names nothing.
+ * A UUID, also between blanks, which control characters become. What is longer, or could not stand in the
+ * name of a file, names nothing.
  */
 const id = z
   .union([z.string(), z.number()])

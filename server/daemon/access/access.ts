@@ -27,8 +27,8 @@ interface AccessSettings {
 }
 
 /**
- * Throws when TOKEN_FILE cannot be read, or holds no token. A list of named tokens that cannot be read lets nobody
- * in until it can, and stops nothing else.
+ * Throws when TOKEN_FILE cannot be read, or holds no token. A list of named tokens that cannot be read lets
+ * nobody in until it can, and stops nothing else.
  */
 export function openAccess(
   { tokenFile, tokensFile }: AccessSettings,

@@ -15,8 +15,8 @@ interface SyncSources {
 
 /**
  * Whether CloudStack, guest, database and exports are compared. A sync that could not read everything proves
- * nothing, and neither does one that has failed: while the last one did, or none has succeeded for longer than it should take, this is
- * degraded and says since when.
+ * nothing, and neither does one that has failed: while the last one did, or none has succeeded for longer
+ * than it should take, this is degraded and says since when.
  */
 export function syncHealth({
   clock,

@@ -16,8 +16,8 @@ export function withDsn(content: string, dsn: string): string {
 }
 
 /**
- * Replaces the DSN in the file at once, and keeps its owner, its mode and a link to it; a new file is for root
- * alone. Every other byte stays as it is, also of a comment that is not UTF-8.
+ * Replaces the DSN in the file at once, and keeps its owner, its mode and a link to it; a new file is for
+ * root alone. Every other byte stays as it is, also of a comment that is not UTF-8.
  */
 export async function writeDsn(path: string, dsn: string): Promise<void> {
   const there = statSync(path, { throwIfNoEntry: false });

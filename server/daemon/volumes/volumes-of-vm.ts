@@ -47,9 +47,10 @@ export function byRows(mappings: readonly Mapping[], doubt: string | null = null
  * the one that a VM came with goes with the VM. A row that CloudStack contradicts stays, and says so: callers
  * that find none take the volume for detached.
  *
- * Callers take an empty list for "none", and need not know what `incomplete` says. So where nothing is left to
- * list, this throws what CloudStack was asked in vain for, and VOLUME_BUSY while what it shows there is being
- * moved. A VM that it does not show, or without a root disk, may really have none: a failover takes it away.
+ * Callers take an empty list for "none", and need not know what `incomplete` says. So where nothing is
+ * left to list, this throws what CloudStack was asked in vain for, and VOLUME_BUSY while what it shows
+ * there is being moved. A VM that it does not show, or without a root disk, may really have none: a
+ * failover takes it away.
  */
 export async function withUnmapped(
   parts: Parts,

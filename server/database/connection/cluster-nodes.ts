@@ -100,8 +100,8 @@ export class ClusterNodes {
 
 /**
  * What every node would say: of the account and its rights, the schema, a statement that is too large.
- * Whatever else a node may refuse is an open set (disks, tables, read-only modes, clusters, the next version's
- * inventions), and another node may do it.
+ * Whatever else a node may refuse is an open set (disks, tables, read-only modes, clusters, the next
+ * version's inventions), and another node may do it.
  */
 const REFUSALS_OF_ALL: ReadonlySet<number> = new Set([
   1044, // no right to the database

@@ -10,8 +10,8 @@ import { remedyFor, remedyForCode } from './remedies';
  * - `away`: the server cannot be reached, or refuses to work for now; it comes back by itself or by an
  *   administrator
  * - `duplicate`, `no-parent`: a unique key, a foreign key
- * - `refused`: the server works and does not take this row: a constraint, a column or a trigger. Ours fit what
- *   we write, so somebody has changed them; who mends that has the row written
+ * - `refused`: the server works and does not take this row: a constraint, a column or a trigger. Ours fit
+ *   what we write, so somebody has changed them; who mends that has the row written
  * - `other`: the statement is wrong: a mistake of this program, or an error that is no database's
  *
  * What a server may refuse is an open set (rights, quotas, locked accounts, read-only modes, clusters, disks,
@@ -102,7 +102,9 @@ export function isSilence(error: unknown): boolean {
   return errorCode(error) === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
 
-/** `key`: only of this one, which is ours: a trigger of another program may have met a row of its own table. */
+/**
+ * `key`: only of this one, which is ours: a trigger of another program may have met a row of its own table.
+ */
 export function isDuplicate(error: unknown, key = ''): boolean {
   return faultOf(error) === 'duplicate' && messageOf(error).includes(key);
 }

@@ -18,9 +18,9 @@ const OWN_TABLES: Readonly<Record<keyof Tables | 'volume_daemon_adoption' | 'vol
 
 /**
  * Throws DATABASE_UNAVAILABLE when a table is gone since its migration, which would be met by the first
- * operation that ends, or when the engine of one has no transactions: what is written there is not undone with
- * the rest, and nobody waits for a lock on the row of the appliance, which is what keeps a former owner from
- * writing. A view in place of a table passes: what is behind it is not looked at.
+ * operation that ends, or when the engine of one has no transactions: what is written there is not undone
+ * with the rest, and nobody waits for a lock on the row of the appliance, which is what keeps a former owner
+ * from writing. A view in place of a table passes: what is behind it is not looked at.
  */
 export async function requireSoundSchema(database: Database): Promise<void> {
   const { rows } = await database.urgent((db) =>

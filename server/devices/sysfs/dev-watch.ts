@@ -4,8 +4,8 @@ import { LIMITS } from '../../core/limits';
 import { DEVICE_NAME } from './device-names';
 
 /**
- * Calls `onChange` soon after the node of a disk has come or gone in `devDir` (devtmpfs reports it, sysfs does
- * not), once for a burst. Only a hint: losing it costs latency. Watching is tried again every
+ * Calls `onChange` soon after the node of a disk has come or gone in `devDir` (devtmpfs reports it, sysfs
+ * does not), once for a burst. Only a hint: losing it costs latency. Watching is tried again every
  * LIMITS.HINT_RETRY_MS. Returns the function that ends it. Never throws.
  */
 export function watchNodes(devDir: string, clock: Clock, onChange: () => void): () => void {

@@ -210,7 +210,9 @@ async function settledBy(run: RunContext, volumeId: string): Promise<number> {
   return Math.max(...last);
 }
 
-/** Not an attach to another VM that has found the volume there: it has not looked at the disks of this one. */
+/**
+ * Not an attach to another VM that has found the volume there: it has not looked at the disks of this one.
+ */
 async function hasLookedHere(run: RunContext, { id, type, vmId }: Operation): Promise<boolean> {
   if (type !== 'attach' || vmId === run.parts.policy().applianceVmId) return true;
   return new Journal(await run.active(() => run.parts.ledger.readJournal(id))).wasAccepted('attach-volume');
@@ -225,7 +227,9 @@ function beforePlugging(run: RunContext, journal: Journal): DisksBefore | null {
   return mayBeTaken ? disksBefore(journal) : null;
 }
 
-/** The disk of this guest whose mapping an operation has removed; null: none, or the row was of another VM. */
+/**
+ * The disk of this guest whose mapping an operation has removed; null: none, or the row was of another VM.
+ */
 function unmappedHere(run: RunContext, journal: Journal): RecordedIdentity | null {
   const data = journal.done('unmap');
   const isOfOther = typeof data?.vm_id === 'string' && data.vm_id !== run.parts.policy().applianceVmId;

@@ -17,8 +17,8 @@ export function otherAttaches({ parts, otherRuns, operation }: RunContext): Oper
 }
 
 /**
- * Where disks lack serials, the volumes that operations other than those of `volumeId` are attaching here now:
- * CloudStack may show them later than the guest. Pure.
+ * Where disks lack serials, the volumes that operations other than those of `volumeId` are attaching here
+ * now: CloudStack may show them later than the guest. Pure.
  */
 export function underWay(attaching: readonly Operation[], volumeId: string): World['attachedHere'] {
   const others = attaching.filter((other) => other.volumeId !== volumeId);

@@ -331,7 +331,9 @@ export class OperationRun implements RunContext {
   }
 }
 
-/** By which the failures of a call are counted: the same kind of action for the same step is the same call. */
+/**
+ * By which the failures of a call are counted: the same kind of action for the same step is the same call.
+ */
 function callOf(action: Action): string {
   return 'step' in action ? `${action.do}:${action.step}` : action.do;
 }

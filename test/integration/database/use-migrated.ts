@@ -6,7 +6,9 @@ import { type Database, openPool } from '~/server/database/connection/pool';
 import { migrate } from '~/server/database/migrations/migrate';
 import { MysqlLedger } from '~/server/database/mysql-ledger';
 
-/** A MariaDB of a test file, with the tables of the daemon, and connections to it that are opened when used. */
+/**
+ * A MariaDB of a test file, with the tables of the daemon, and connections to it that are opened when used.
+ */
 export function useMigrated() {
   let server: Mariadb;
   let dsn: Dsn;

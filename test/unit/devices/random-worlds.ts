@@ -277,8 +277,8 @@ export function knowable({ world, disks, serials, rebooted }: RandomWorld): Devi
 
 /**
  * Is another volume mapped to a disk that is certainly not here any more, and could this one be that disk,
- * plugged again? Its size tells nothing where it may just have come: somebody may have resized the volume, and
- * the guest or CloudStack not know.
+ * plugged again? Its size tells nothing where it may just have come: somebody may have resized the volume,
+ * and the guest or CloudStack not know.
  */
 function isContested(
   { mappings, attachedHere, devices }: World,
