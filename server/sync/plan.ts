@@ -51,9 +51,8 @@ export function plan(o: Observation): Repair[] {
   return [...repairs, ...judgeOrphans(view, claimed)];
 }
 
-/** What the disks of this guest decide. */
+/** What the disks of this guest decide of a volume that is here. */
 const OF_DISKS: ReadonlySet<DriftKind> = new Set([
-  'ghost-disk',
   'phantom-attach',
   'letter-moved',
   'resized',
@@ -66,16 +65,18 @@ const OF_DISKS: ReadonlySet<DriftKind> = new Set([
 
 /**
  * Tells of a drift of an earlier run that is in no plan now whether that says nothing: its volume has an
- * operation in flight, the guest does not tell which disk it has, or CloudStack is moving it. Pure.
+ * operation in flight, CloudStack is moving it, or the guest does not tell which disk it has, or has left. Pure.
  */
 export function leftOpen(o: Observation): (drift: Pick<Drift, 'kind' | 'volumeId'>) => boolean {
   const view = new View(o);
   return ({ kind, volumeId }) => {
     if (volumeId === null) return false;
     if (o.busy.has(volumeId)) return true;
-    if (!OF_DISKS.has(kind)) return false;
+    if (kind !== 'ghost-disk' && !OF_DISKS.has(kind)) return false;
     const volume = view.volume(volumeId);
-    return view.deviceOf(volumeId) === 'unknown' || (typeof volume === 'object' && view.isMoving(volume));
+    if (typeof volume === 'object' && view.isMoving(volume)) return true;
+    const isElsewhere = volume === 'absent' || (volume !== 'unseen' && volume.vmId !== o.applianceVmId);
+    return (kind === 'ghost-disk' || !isElsewhere) && view.deviceOf(volumeId) === 'unknown';
   };
 }
 

@@ -291,9 +291,11 @@ function isContested(
       return there && provable(there) && there.diskseq === diskseq && bootId === BOOT;
     })
     .map(({ volumeId }) => volumeId);
-  const sizes = new Map(attachedHere.map(({ id, size }) => [id, size]));
-  const expected = [...mappings.map(({ volumeId }) => volumeId), ...sizes.keys()];
-  const isOther = (id: string) => !rebooted && !isSizeOf(bytes, sizes.get(id) ?? null);
+  const expected = [...mappings.map(({ volumeId }) => volumeId), ...attachedHere.map(({ id }) => id)];
+  const isOther = (id: string) => {
+    const told = attachedHere.filter((one) => one.id === id);
+    return !rebooted && told.length > 0 && told.every(({ size }) => !isSizeOf(bytes, size));
+  };
   return expected.some((id) => id !== TARGET && !found.includes(id) && !isOther(id));
 }
 

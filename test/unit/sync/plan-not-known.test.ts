@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { DriftKind } from '~/server/sync/drift';
 import type { Observation } from '~/server/sync/observation';
-import { plan } from '~/server/sync/plan';
+import { leftOpen, plan } from '~/server/sync/plan';
 import { detached, nothing, proven, served, untold } from './drift-table';
 import {
   device,
@@ -248,5 +249,27 @@ describe('what is not known is not judged', () => {
     const twin = `${VOLUME.slice(0, 24)}000000000000`;
     const o = healthy({ volumes: [volume(), volume({ id: twin })] });
     expect(plan(o)).toEqual([]);
+  });
+});
+
+describe('a drift of before that no plan names any more', () => {
+  const hung = device({ name: 'vdc', diskseq: 8, serial: null, serialState: 'unreadable' });
+  const gone = { volumes: [], absent: proven };
+  const moving = [volume({ state: 'Migrating' })];
+  it.each<[what: string, kind: DriftKind, world: Partial<Observation>, isOpen: boolean]>([
+    ['its volume is worked on', 'stale-mapping', { busy: new Set([VOLUME]) }, true],
+    ['all of it can be seen', 'ghost-disk', {}, false],
+    ['CloudStack is moving the volume', 'resized', { volumes: moving }, true],
+    ['of the volume itself nothing is left open', 'not-visible', { volumes: moving }, false],
+    ['any disk may be that of the volume', 'unmapped-volume', { guest: guest([hung]) }, true],
+    ['the volume is not shown', 'unmapped-volume', { volumes: [], guest: guest([hung]) }, true],
+    ['the volume has left', 'unmapped-volume', { ...detached, guest: guest([hung]) }, false],
+    ['the volume is no more', 'unmapped-volume', { ...gone, guest: guest([hung]) }, false],
+    ['it has left, and its disk may have stayed', 'ghost-disk', { ...detached, guest: guest([hung]) }, true],
+    ['it is no more, and its disk may have stayed', 'ghost-disk', { ...gone, guest: guest([hung]) }, true],
+  ])('%s: %s', (_what, kind, world, isOpen) => {
+    const o = healthy({ ...nothing, ...world });
+    expect(leftOpen(o)({ kind, volumeId: VOLUME })).toBe(isOpen);
+    expect(leftOpen(o)({ kind, volumeId: null })).toBe(false);
   });
 });
