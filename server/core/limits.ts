@@ -229,8 +229,8 @@ export const LIMITS = {
   HISTORY_EXPORTS: 64,
   // Latest operations that sync and correlation look back at, of a volume or a VM
   RECENT_OPERATIONS: 8,
-  // Failed operations of a volume whose journals are read for a disk that one of them may have left
-  FAILED_LOOKED_THROUGH: 1_000,
+  // Operations of a volume whose journals are read for where one of them has left it, or for a disk that it has left
+  OPERATIONS_LOOKED_THROUGH: 1_000,
   // Sync
   SYNC_LOOKUPS: 50,
   SYNC_CREATES: 200,

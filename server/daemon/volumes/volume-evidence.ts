@@ -109,8 +109,8 @@ async function unlessJustMade(
   shown: VolumeEvidence['cloudstack'],
 ): Promise<VolumeEvidence['cloudstack']> {
   if (shown.kind !== 'absent') return shown;
-  const [last] = await parts.ledger().listOperations({ volumeId, limit: 1 });
-  if (last?.status !== 'completed' || !PROVE_IT.includes(last.type)) return shown;
+  const [last] = await parts.ledger().listOperations({ volumeId, status: 'completed', limit: 1 });
+  if (last === undefined || !PROVE_IT.includes(last.type)) return shown;
   if (hasSettled(parts, last, parts.applianceVmId())) return shown;
   const why = `${shown.proof}; but operation ${last.id} (${last.type}) has just ended well: ask again`;
   return unknown(why, shown.at, shown.by);

@@ -147,7 +147,7 @@ async function exportedDisk(
  * The disk that this operation, or the last one on this volume, saw staying in the guest: it has removed the
  * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it.
  * And what the guest had before attaches that have failed since. Of those before this boot nothing is asked:
- * after a reboot every disk is new. Where more than LIMITS.FAILED_LOOKED_THROUGH have failed since, any disk
+ * after a reboot every disk is new. Where more than LIMITS.OPERATIONS_LOOKED_THROUGH have failed since, any disk
  * may be that of an earlier one.
  */
 async function leftByOperations(
@@ -172,7 +172,7 @@ async function leftByOperations(
       const mayHavePlugged = isAttach(operation);
       const hasSeenIt = operation.errorCode === 'DEVICE_STILL_PRESENT';
       if (!mayHavePlugged && !hasSeenIt) continue;
-      if (looked === LIMITS.FAILED_LOOKED_THROUGH)
+      if (looked === LIMITS.OPERATIONS_LOOKED_THROUGH)
         return { disk: null, lost: [...lost, { bootId, disks: [] }] };
       looked += 1;
       const journal = new Journal(await run.active(() => ledger.readJournal(operation.id)));

@@ -96,12 +96,19 @@ export class LastPlaces {
     return this.noted.get(volumeId) ?? noted;
   }
 
+  /** Whatever else waits for the volume by now, or has moved nothing since, is passed over. */
   private async lastInLedger(volumeId: string, except: string): Promise<Left | null> {
-    const latest = await this.ledger.listOperations({ volumeId, limit: LIMITS.RECENT_OPERATIONS });
-    for (const operation of latest) {
-      if (operation.id === except || !isTerminal(operation.status)) continue;
-      const left = leftBy(operation, new Journal(await this.ledger.readJournal(operation.id)));
-      if (left !== null) return left;
+    const limit = LIMITS.RECENT_OPERATIONS;
+    let before: number | undefined;
+    for (let looked = 0; looked < LIMITS.OPERATIONS_LOOKED_THROUGH; looked += limit) {
+      const latest = await this.ledger.listOperations({ volumeId, limit, before });
+      for (const operation of latest) {
+        if (operation.id === except || !isTerminal(operation.status)) continue;
+        const left = leftBy(operation, new Journal(await this.ledger.readJournal(operation.id)));
+        if (left !== null) return left;
+      }
+      before = latest.at(-1)?.sequence;
+      if (latest.length < limit) return null;
     }
     return null;
   }

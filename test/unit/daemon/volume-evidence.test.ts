@@ -54,9 +54,10 @@ async function gather({
     readMapping: () => read(mapped === VOLUME ? mapping(VOLUME, APPLIANCE) : null),
     readMappingByDevice: () => read(mapping(mapped, APPLIANCE)),
     readExport: () => read(null),
-    listOperations: ({ type }: OperationFilter) => {
+    listOperations: ({ type, status: wanted }: OperationFilter) => {
       if (type === undefined && ended) {
         const { status = 'completed', agoMs } = ended;
+        if (wanted !== undefined && wanted !== status) return read([]);
         return read([
           { ...last, type: ended.type, status, updatedAt: NOW - agoMs, applianceId: APPLIANCE } as Operation,
         ]);

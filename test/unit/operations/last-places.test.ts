@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-
 import type { CloudVolume } from '~/server/cloudstack/cloud';
 import { LIMITS } from '~/server/core/limits';
 import type { Evidence } from '~/server/model/evidence';
+import type { OperationFilter } from '~/server/model/ledger';
 import type { JournalEntry, Operation } from '~/server/model/operation';
 import { LastPlaces } from '~/server/operations/execute/last-places';
+import { withLimits } from '~/test/support/with-limits';
 import { ManualClock } from '../devices/manual-clock';
 import { ATTACHED_AT, LATER } from './mutations';
 import { APPLIANCE, gone, hidden, OTHER_VM, type Step, seenVolume, situation, VOLUME } from './situations';
@@ -53,10 +54,13 @@ function world(inLedger: readonly Ended[] = []) {
   let asked = 0;
   let whileAsked: () => void = () => {};
   const ledger = {
-    async listOperations() {
+    async listOperations({ limit, before = Number.POSITIVE_INFINITY }: OperationFilter) {
       asked += 1;
       whileAsked();
-      return inLedger.map(({ operation }) => operation);
+      return inLedger
+        .map(({ operation }, index) => ({ ...operation, sequence: inLedger.length - index }))
+        .filter(({ sequence }) => sequence < before)
+        .slice(0, limit);
     },
     async readJournal(id: string): Promise<JournalEntry[]> {
       const found = inLedger.find(({ operation }) => operation.id === id);
@@ -334,6 +338,18 @@ describe('an owner that has just begun', () => {
     expect((await world(others).look(onOther)).kind).toBe('unknown');
     expect((await world(others).look(free)).kind).toBe('seen');
     expect((await world(others.slice(0, 4)).look(onOther)).kind).toBe('seen');
+  });
+
+  it('passes over a long queue, and all that has moved nothing since', async () => {
+    const queue = Array.from({ length: LIMITS.RECENT_OPERATIONS }, (_, n) =>
+      ended([], n % 2 === 0 ? 'pending' : 'completed', `later-${n}`),
+    );
+    const { look, asked } = world([...queue, ended(detached)]);
+    expect((await look(onOther)).kind).toBe('unknown');
+    expect(asked()).toBe(2);
+    await withLimits({ OPERATIONS_LOOKED_THROUGH: queue.length }, async () => {
+      expect((await world([...queue, ended(detached)]).look(onOther)).kind).toBe('seen');
+    });
   });
 
   it('knows better what has ended while it looked there', async () => {

@@ -341,7 +341,7 @@ describe('a guest whose data disks show no serial', () => {
     it('only so many are looked through: what one before them may have plugged is not known', async () => {
       const { rig, id, wereRead } = await make(3);
       await rig.pass(LIMITS.READ_SETTLE_MS);
-      await withLimits({ FAILED_LOOKED_THROUGH: 2 }, async () => {
+      await withLimits({ OPERATIONS_LOOKED_THROUGH: 2 }, async () => {
         expect(await rig.run('detach', { volume_id: id })).toMatchObject({
           errorCode: 'DEVICE_STILL_PRESENT',
         });
