@@ -190,11 +190,13 @@ export interface CloudDiskOffering {
   readonly sizeGiB: number;
 }
 
+/** Fields that are absent leave nothing out. */
 export interface VolumeListFilter {
-  name?: string;
-  zoneId?: string;
-  vmId?: string;
-  isWhole?: boolean;
+  readonly name?: string;
+  readonly zoneId?: string;
+  readonly vmId?: string;
+  /** See Cloud.listVolumes. Default: false. */
+  readonly isWhole?: boolean;
 }
 
 export interface CloudCapabilities {

@@ -229,7 +229,7 @@ export const LIMITS = {
   HISTORY_EXPORTS: 64,
   // Latest operations that sync and correlation look back at, of a volume or a VM
   RECENT_OPERATIONS: 8,
-  // Operations of a volume whose journals are read for where one of them has left it, or for a disk that it has left
+  // Operations of a volume that are looked through for where one has left it, or for a disk that it has left
   OPERATIONS_LOOKED_THROUGH: 1_000,
   // Sync
   SYNC_LOOKUPS: 50,

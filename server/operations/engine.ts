@@ -247,13 +247,10 @@ export class Engine implements OtherRuns {
     const open = new Set([...executing.map(({ id }) => id), ...refused.keys()]);
     for (const id of this.held.keys()) if (!open.has(id)) this.held.delete(id);
     // What it has sent may still have its effect, as with every other that is held.
-    for (const [id, { operation, reason }] of refused)
-      if (
-        operation.status === 'executing' &&
-        operation.applianceId === this.epoch.applianceId &&
-        !running.has(id)
-      )
-        this.held.set(id, { ...operation, held: reason });
+    for (const [id, { operation, reason }] of refused) {
+      const isOurs = operation.applianceId === this.epoch.applianceId && operation.status === 'executing';
+      if (isOurs && !running.has(id)) this.held.set(id, { ...operation, held: reason });
+    }
     const orphans = executing.filter(({ id }) => !running.has(id) && !refused.has(id));
     let resumed = 0;
     for (const operation of orphans) {

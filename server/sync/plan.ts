@@ -64,8 +64,9 @@ const OF_DISKS: ReadonlySet<DriftKind> = new Set([
 ]);
 
 /**
- * Tells of a drift of an earlier run that is in no plan now whether that says nothing: its volume has an
- * operation in flight, CloudStack is moving it, or the guest does not tell which disk it has, or has left. Pure.
+ * Tells of a drift of an earlier run that is in no plan now whether that says nothing: its volume has
+ * an operation in flight, CloudStack is moving it, or the guest does not tell which disk it has, or
+ * has left here. Pure.
  */
 export function leftOpen(o: Observation): (drift: Pick<Drift, 'kind' | 'volumeId'>) => boolean {
   const view = new View(o);

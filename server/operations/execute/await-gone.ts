@@ -147,8 +147,8 @@ async function exportedDisk(
  * The disk that this operation, or the last one on this volume, saw staying in the guest: it has removed the
  * mapping, and where the disk shows no serial, or hangs, its journal is the only thing that still names it.
  * And what the guest had before attaches that have failed since. Of those before this boot nothing is asked:
- * after a reboot every disk is new. Where more than LIMITS.OPERATIONS_LOOKED_THROUGH have failed since, any disk
- * may be that of an earlier one.
+ * after a reboot every disk is new. Where more than LIMITS.OPERATIONS_LOOKED_THROUGH have failed since, any
+ * disk may be that of an earlier one.
  */
 async function leftByOperations(
   run: RunContext,
